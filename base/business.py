@@ -1,0 +1,138 @@
+"""Business settings: rows that staff edit, read anew in every transaction; secrets among them are encrypted."""
+
+import json
+from dataclasses import dataclass, field, fields
+from decimal import Decimal, InvalidOperation
+from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
+
+from sqlalchemy import Connection, select
+from sqlalchemy.dialects.postgresql import insert
+
+from base import trail
+from base.crypto import Vault
+from base.tables import business_setting
+
+
+class WrongBusinessSetting(ValueError):
+    """A business setting cannot be used; the message names it and says what is allowed."""
+
+
+def _at_least(least: int) -> dict[str, Any]:
+    return {"least": least}
+
+
+@dataclass(frozen=True)
+class Business:
+    """How this provider does business. One attribute per setting; the string under it is its documentation."""
+
+    company_name: str = "My Internet Provider"
+    "Name on invoices, mails and pages."
+    company_address: str = ""
+    "Postal address on invoices, several lines."
+    company_tax_number: str = ""
+    "VAT or tax number on invoices."
+    support_contact: str = ""
+    "Phone or mail that a subscriber is told to turn to."
+    mail_from: str = "billing@example.net"
+    "Sender of mails."
+    currency: str = "EUR"
+    "ISO 4217 currency of new subscribers and plans."
+    time_zone: str = "UTC"
+    "Zone whose calendar bills, due dates and midnights follow, such as Europe/Paris."
+    language: str = "en"
+    "Language and format of amounts and dates, such as en, en_GB or fr."
+    invoice_prefix: str = "INV-"
+    "Text before the invoice number."
+    due_days: int = field(default=14, metadata=_at_least(0))
+    "Days from issue until an invoice is due."
+    issue_days_before: int = field(default=1, metadata=_at_least(0))
+    "Days before its period begins that an invoice is issued."
+    remind_after_days: int = field(default=3, metadata=_at_least(0))
+    "Days after the due date that the reminder is sent."
+    wall_after_days: int = field(default=7, metadata=_at_least(0))
+    "Days after the due date that services are walled in."
+    walled_rate_down: int = field(default=1_000_000, metadata=_at_least(1))
+    "bit/s towards a walled subscriber."
+    walled_rate_up: int = field(default=1_000_000, metadata=_at_least(1))
+    "bit/s from a walled subscriber."
+    walled_pool: str = "walled"
+    "Address pool on the NAS for walled sessions."
+    walled_address_list: str = "walled"
+    "Address list (MikroTik) or filter for walled sessions."
+    interim_interval: int = field(default=300, metadata=_at_least(60))
+    "Seconds between interim accounting records."
+    stripe_secret_key: str = field(default="", repr=False, metadata={"secret": True})
+    "Secret API key of your Stripe account; empty: no card payments."
+    stripe_webhook_secret: str = field(default="", repr=False, metadata={"secret": True})
+    "Signing secret of the webhook endpoint."
+    stripe_api_base: str = ""
+    "Sandbox only: address of the pretend Stripe; it is ignored unless the sandbox is on."
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone as an object."""
+        return ZoneInfo(self.time_zone)
+
+
+FIELDS = {f.name: f for f in fields(Business)}
+
+
+def load_business(tx: Connection, vault: Vault) -> Business:
+    """The settings as of this transaction; those never set have their defaults."""
+    values: dict[str, Any] = {}
+    for key, value, secret in tx.execute(
+        select(business_setting.c.key, business_setting.c.value, business_setting.c.secret)
+    ):
+        if key in FIELDS:
+            values[key] = vault.unlock_text(value.encode()) if secret else value
+    return Business(**values)
+
+
+def set_business(tx: Connection, vault: Vault, actor: str, **values: object) -> None:
+    """Check and store settings, with trail; secrets are encrypted and never written into the trail."""
+    for key, value in values.items():
+        checked = check(key, value)
+        secret = bool(FIELDS[key].metadata.get("secret"))
+        stored = vault.lock(str(checked)).decode() if secret else checked
+        row = {"key": key, "value": stored, "secret": secret}
+        tx.execute(
+            insert(business_setting)
+            .values(row)
+            .on_conflict_do_update(index_elements=["key"], set_={"value": stored, "secret": secret})
+        )
+        shown = "(hidden)" if secret else json.loads(json.dumps(checked))
+        trail.record(tx, actor, "setting.changed", subject="setting", detail={"key": key, "value": shown})
+
+
+def check(key: str, value: object) -> object:
+    """The value in its right type, or WrongBusinessSetting with a sentence."""
+    if key not in FIELDS:
+        raise WrongBusinessSetting(f"There is no business setting {key!r}.")
+    declared = FIELDS[key]
+    if declared.type is int:
+        try:
+            number = int(str(value))
+        except ValueError:
+            raise WrongBusinessSetting(f"{key} is {value!r}; it must be a whole number.") from None
+        least = declared.metadata["least"]
+        if number < least:
+            raise WrongBusinessSetting(f"{key} is {number}; it must be {least} or more.")
+        return number
+    text = str(value)
+    if key == "time_zone" and text not in available_timezones():
+        raise WrongBusinessSetting(f"time_zone is {text!r}; it must be a zone such as Europe/Paris.")
+    if key == "currency" and not (len(text) == 3 and text.isascii() and text.isupper()):
+        raise WrongBusinessSetting(f"currency is {text!r}; it must be an ISO 4217 code such as EUR.")
+    return text
+
+
+def percent(text: str) -> Decimal:
+    """A tax rate typed as '20' or '5.5', from 0 to 100."""
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        raise WrongBusinessSetting(f"{text!r} is not a percentage such as 20 or 5.5.") from None
+    if not (value.is_finite() and 0 <= value <= 100):
+        raise WrongBusinessSetting(f"{text} % is not between 0 and 100.")
+    return value

@@ -1,0 +1,1 @@
+"""Schema migrations: forward only, in two steps (add; remove one release later)."""

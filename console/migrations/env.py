@@ -1,0 +1,14 @@
+"""Alembic's entry: runs the versions on the connection that console.schema hands over."""
+
+from alembic import context
+
+import billing.tables
+import portal.tables  # noqa: F401 - registers its tables
+from base.tables import metadata
+
+assert billing.tables.metadata is metadata
+
+connection = context.config.attributes["connection"]
+context.configure(connection=connection, target_metadata=metadata, transaction_per_migration=True)
+with context.begin_transaction():
+    context.run_migrations()
