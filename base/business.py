@@ -50,8 +50,8 @@ class Business:
     "Days before its period begins that an invoice is issued."
     remind_after_days: int = field(default=3, metadata=_at_least(0))
     "Days after the due date that the reminder is sent."
-    wall_after_days: int = field(default=7, metadata=_at_least(0))
-    "Days after the due date that services are walled in."
+    wall_after_days: int = field(default=7, metadata=_at_least(1))
+    "Days after the due date that services are walled in, at the local midnight that begins that day."
     walled_rate_down: int = field(default=1_000_000, metadata=_at_least(1))
     "bit/s towards a walled subscriber."
     walled_rate_up: int = field(default=1_000_000, metadata=_at_least(1))

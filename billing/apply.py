@@ -1,0 +1,117 @@
+"""The one funnel for access: whatever happened, `refresh_access` decides anew and writes what differs.
+
+Law: nothing else writes policy or access_history. Calling it too often is harmless; it writes only differences.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, insert, select
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from base import feed
+from base.business import load_business
+from base.crypto import Vault
+from base.log import alarm
+from base.tables import access_history, policy
+from billing.decide import decide_access
+from billing.facts import Known, load_facts
+from billing.terms import build_obeyed
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    row: dict[str, Any]
+    rises: bool
+    "The version rises: an open session must obey something new."
+    told: bool
+    "Level, reasons or terms changed: worth a line of history."
+    noticed: bool
+    "A login would notice: radius must read the row again."
+
+
+def refresh_access(tx: Connection, vault: Vault, service_ids: Sequence[int], now: datetime, because: str) -> list[int]:
+    """Decide for each service from facts read under lock, and write policy, history and feed where something differs.
+
+    `because` names the cause for people: 'payment:12', 'staff:3', 'service:4', 'time'. Returns the services whose
+    access changed. A service whose decision fails keeps its last one, and an alarm names it.
+    """
+    if not service_ids:
+        return []
+    business = load_business(tx, vault)
+    known = load_facts(tx, business, service_ids, lock=True)
+    before = {
+        row.service_id: row
+        for row in tx.execute(
+            select(policy).where(policy.c.service_id == func.any([k.facts.service_id for k in known]))
+        )
+    }
+    outcomes: list[_Outcome] = []
+    for each in known:
+        try:
+            decision = decide_access(each.facts, now)
+            obeyed = build_obeyed(each.line, decision, business)
+        except Exception:
+            alarm("access_not_decided", service_id=each.facts.service_id, because=because)
+            continue
+        fresh = {
+            "level": int(decision.level),
+            "reasons": [reason.value for reason in decision.reasons],
+            "review_at": decision.review_at,
+            "obeyed": obeyed,
+        }
+        outcomes.append(_compare(each, before.get(each.facts.service_id), fresh, now))
+    _write(tx, outcomes, because)
+    return [outcome.row["service_id"] for outcome in outcomes if outcome.told]
+
+
+def _compare(each: Known, old: Row[Any] | None, fresh: dict[str, Any], now: datetime) -> _Outcome:
+    rises = old is None or old.obeyed != fresh["obeyed"]
+    told = rises or old is None or list(old.reasons) != fresh["reasons"]
+    credentials = old is None or (old.login, bytes(old.password or b"")) != (each.login, each.password)
+    version = 1 if old is None else old.version + rises
+    row = {
+        "service_id": each.facts.service_id,
+        "version": version,
+        "login": each.login,
+        "password": each.password,
+        "changed_at": now if told or old is None else old.changed_at,
+        **fresh,
+    }
+    return _Outcome(row=row, rises=rises, told=told, noticed=told or credentials)
+
+
+def _write(tx: Connection, outcomes: list[_Outcome], because: str) -> None:
+    rows = [outcome.row for outcome in outcomes]
+    if rows:
+        statement = upsert(policy)
+        columns = [column.name for column in policy.c if column.name != "service_id"]
+        changes = {name: statement.excluded[name] for name in columns}
+        different = func.row(*(policy.c[name] for name in columns)).is_distinct_from(
+            func.row(*(statement.excluded[name] for name in columns))
+        )
+        tx.execute(statement.on_conflict_do_update(index_elements=["service_id"], set_=changes, where=different), rows)
+    history = [
+        {
+            "service_id": outcome.row["service_id"],
+            "version": outcome.row["version"],
+            "level": outcome.row["level"],
+            "reasons": outcome.row["reasons"],
+            "because": because,
+            "obeyed": outcome.row["obeyed"],
+            "at": outcome.row["changed_at"],
+        }
+        for outcome in outcomes
+        if outcome.told
+    ]
+    if history:
+        tx.execute(insert(access_history), history)
+    feed.publish(tx, "policy", [outcome.row["service_id"] for outcome in outcomes if outcome.noticed])
+
+
+def due_for_review(tx: Connection, now: datetime, limit: int = 1000) -> list[int]:
+    """Services whose decision time alone has changed, earliest first."""
+    query = select(policy.c.service_id).where(policy.c.review_at <= now).order_by(policy.c.review_at).limit(limit)
+    return list(tx.scalars(query))

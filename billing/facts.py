@@ -1,0 +1,77 @@
+"""Facts for decisions, loaded under lock: one query per kind of fact, however many services."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from sqlalchemy import Connection, func, select
+
+from base.business import Business
+from base.tables import plan, service
+from billing.decide import Facts
+from billing.tables import allocation, invoice
+from billing.terms import Line
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Everything refresh_access needs about one service."""
+
+    facts: Facts
+    line: Line
+    login: str
+    password: bytes
+    subscriber_id: int
+
+
+def load_facts(tx: Connection, business: Business, service_ids: Sequence[int], *, lock: bool) -> list[Known]:
+    """The facts of these services; with `lock` their rows are locked first, so that what is read stays true."""
+    query = (
+        select(service, plan.c.rate_down, plan.c.rate_up, plan.c.pool)
+        .join(plan, plan.c.id == service.c.plan_id)
+        .where(service.c.id == func.any(list(service_ids)))
+        .order_by(service.c.id)
+    )
+    if lock:
+        query = query.with_for_update(of=service, key_share=True)
+    rows = tx.execute(query).all()
+    debts = oldest_due(tx, sorted({row.subscriber_id for row in rows}))
+    return [
+        Known(
+            facts=Facts(
+                service_id=row.id,
+                starts_on=row.starts_on,
+                ends_on=row.ends_on,
+                staff_order=row.staff_order,
+                oldest_due_on=debts.get(row.subscriber_id),
+                wall_after_days=business.wall_after_days,
+                zone=business.zone,
+            ),
+            line=Line(
+                service_id=row.id,
+                rate_down=row.rate_down,
+                rate_up=row.rate_up,
+                pool=row.pool,
+                address=None if row.address is None else str(row.address),
+            ),
+            login=row.login,
+            password=bytes(row.password),
+            subscriber_id=row.subscriber_id,
+        )
+        for row in rows
+    ]
+
+
+def oldest_due(tx: Connection, subscriber_ids: Sequence[int]) -> dict[int, date]:
+    """The due date of each subscriber's oldest invoice with something still open."""
+    paid = (
+        select(func.coalesce(func.sum(allocation.c.amount_minor), 0))
+        .where(allocation.c.invoice_id == invoice.c.id)
+        .scalar_subquery()
+    )
+    query = (
+        select(invoice.c.subscriber_id, func.min(invoice.c.due_on))
+        .where(invoice.c.subscriber_id == func.any(list(subscriber_ids)), invoice.c.total_minor > paid)
+        .group_by(invoice.c.subscriber_id)
+    )
+    return dict(tx.execute(query).tuples().all())
