@@ -1,0 +1,1 @@
+"""RADIUS dictionaries: data files, one per RFC or vendor, that base.dictionary loads."""
