@@ -24,6 +24,10 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 CommaList = Annotated[tuple[str, ...], NoDecode]
 
 
+# Names with our prefix that are not settings: what one process of ours hands to another.
+_HANDED_DOWN = ("CONFIG", "SOCKETS", "TEST_DATABASE_URL", "SANDBOX_STRIPE_API_KEY", "SANDBOX_STRIPE_WEBHOOK_SECRET")
+
+
 class WrongSetting(Exception):
     """A deployment setting cannot be used; the message names it, its value and what is allowed."""
 
@@ -172,6 +176,10 @@ def network(text: str) -> IPv4Network | IPv6Network:
 
 def load(**values: object) -> Settings:
     """Read the settings, or raise WrongSetting with one line per fault."""
+    known = {PREFIX + name.upper() for name in (*Settings.model_fields, *_HANDED_DOWN)}
+    for name in sorted(os.environ):
+        if name.upper().startswith(PREFIX) and name.upper() not in known:
+            raise WrongSetting(_no_such(name[len(PREFIX) :].lower()))
     try:
         return Settings(**values)  # type: ignore[arg-type]
     except ValidationError as error:
@@ -184,6 +192,10 @@ def settings() -> Settings:
     return load()
 
 
+def _no_such(name: str) -> str:
+    return f"There is no setting {name}; `tollkeeper settings` lists those that exist."
+
+
 def _explain(fault: object) -> str:
     assert isinstance(fault, dict)
     name = ".".join(str(part) for part in fault["loc"])
@@ -191,7 +203,7 @@ def _explain(fault: object) -> str:
     if not name:
         return f"Wrong settings: {message}."
     if fault["type"] == "extra_forbidden":
-        return f"There is no setting {name}; `tollkeeper settings` lists those that exist."
-    secret = name.endswith("_url") or "secret" in name
+        return _no_such(name)
+    secret = "SecretStr" in str(Settings.model_fields[name.partition(".")[0]].annotation)
     shown = "(hidden)" if secret else repr(fault["input"])
     return f"Setting {name} ({PREFIX}{name.upper()}) is {shown}: {message}."

@@ -151,6 +151,7 @@ change_feed = Table(
     Column("kind", Text, nullable=False),  # 'policy', 'nas'
     Column("subject_id", BigInteger, nullable=False),
     instant("real_at", now=True),
+    Index("ix_change_feed_subject", "kind", "subject_id", "xid"),
 )
 
 # Routers and access servers. Writer: base.nas for console and portal. Readers: radius, ingest, coa, portal.
@@ -217,7 +218,7 @@ enforcement = Table(
     "enforcement",
     metadata,
     Column("session_id", BigInteger, ForeignKey("session.id"), primary_key=True),
-    Column("applied_version", BigInteger, nullable=False),  # version of the last acknowledged request
+    Column("applied_version", BigInteger),  # version of the last acknowledged request; NULL: none yet
     Column("failures", Integer, nullable=False, server_default="0"),
     instant("next_try_at", nullable=True),  # real time
 )

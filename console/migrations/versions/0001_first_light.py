@@ -35,6 +35,7 @@ def upgrade() -> None:
         sa.Column("real_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_change_feed")),
     )
+    op.create_index("ix_change_feed_subject", "change_feed", ["kind", "subject_id", "xid"], unique=False)
     op.create_index(op.f("ix_change_feed_xid"), "change_feed", ["xid"], unique=False)
     op.create_table(
         "document",
@@ -476,7 +477,7 @@ def upgrade() -> None:
     op.create_table(
         "enforcement",
         sa.Column("session_id", sa.BigInteger(), nullable=False),
-        sa.Column("applied_version", sa.BigInteger(), nullable=False),
+        sa.Column("applied_version", sa.BigInteger(), nullable=True),
         sa.Column("failures", sa.Integer(), server_default="0", nullable=False),
         sa.Column("next_try_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(["session_id"], ["session.id"], name=op.f("fk_enforcement_session_id_session")),

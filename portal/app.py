@@ -1,0 +1,47 @@
+"""The portal's door: `create_app` puts the pages, their protection and their words together."""
+
+from typing import Any
+
+from flask import Flask, current_app, request
+from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.routing import IntegerConverter
+
+from base.business import Business
+from base.database import DatabaseUnavailable
+from portal import at_hand, errors, filters, health, security, staff, subscriber
+
+
+class RowId(IntegerConverter):
+    """The number of a row, in a path: what a BIGINT can hold."""
+
+    regex = r"[1-9]\d{0,17}"
+
+
+def create_app() -> Flask:
+    """The WSGI application, for `gunicorn "portal.app:create_app()"`; reads the deployment settings."""
+    app = Flask("portal")
+    app.url_map.converters["row"] = RowId
+    security.protect(app)
+    app.after_request(at_hand.end_with)
+    app.teardown_request(_abandon)
+    app.context_processor(_everywhere)
+    filters.add_filters(app)
+    errors.add_error_pages(app)
+    for room in (health, subscriber, staff):
+        app.register_blueprint(room.blueprint)
+    return app
+
+
+def _abandon(_error: BaseException | None) -> None:
+    """Leave no transaction open behind a request that ended in an exception."""
+    at_hand.roll_back()
+
+
+def _everywhere() -> dict[str, Any]:
+    """What every template may use: the provider's name and contact; defaults when the database is away."""
+    try:
+        shown = at_hand.business()
+    except (SQLAlchemyError, DatabaseUnavailable):
+        current_app.logger.exception("no business settings for %s", request.path)
+        shown = Business()
+    return {"provider_name": shown.company_name, "provider_contact": shown.support_contact, "lang": shown.language}
