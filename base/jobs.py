@@ -3,13 +3,13 @@
 Law: a job may run twice and has its effect once. Times here are real, never the sandbox's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, or_, select, update
+from sqlalchemy import Connection, and_, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from base.database import notify
@@ -68,57 +68,107 @@ def enqueue(tx: Connection, kind: Kind, payload: dict[str, Any], *, key: str | N
 
 
 def claim(tx: Connection, lanes: Sequence[Lane], limit: int, lease: timedelta) -> list[Job]:
-    """Take up to `limit` due jobs, urgent lane first; one whose lease ran out (its worker died) is due again."""
+    """Take up to `limit` due jobs, urgent lane first; one whose lease ran out (its worker died) is due again.
+
+    Kinds that a newer release wrote are left to its workers.
+    """
     due = or_(job.c.state == "ready", and_(job.c.state == "sent", job.c.lease_until < func.clock_timestamp()))
     names = [lane.value for lane in lanes]
     chosen = (
         select(job.c.id)
-        .where(due, job.c.lane.in_(names), job.c.run_after <= func.clock_timestamp())
+        .where(due, job.c.lane.in_(names), job.c.kind.in_(KINDS), job.c.run_after <= func.clock_timestamp())
         .order_by(func.array_position(names, job.c.lane), job.c.run_after, job.c.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
+        .cte("chosen")  # a common table expression that locks is run once, so the limit holds under any query plan
     )
     rows = tx.execute(
         update(job)
-        .where(job.c.id.in_(chosen.scalar_subquery()))
+        .where(job.c.id == chosen.c.id)
         .values(state="sent", tries=job.c.tries + 1, lease_until=func.clock_timestamp() + lease)
         .returning(job.c.id, job.c.kind, job.c.payload, job.c.tries)
     ).all()
     return [Job(row.id, KINDS[row.kind], row.payload, row.tries) for row in sorted(rows)]
 
 
+def outstanding(tx: Connection, tries_by_id: Mapping[int, int]) -> set[int]:
+    """Those of these claimed jobs whose claim still stands: neither ended nor claimed anew since."""
+    rows = tx.execute(select(job.c.id, job.c.tries).where(job.c.id.in_(tries_by_id), job.c.state == "sent"))
+    return {row.id for row in rows if tries_by_id[row.id] == row.tries}
+
+
 def load(tx: Connection, job_id: int) -> Job | None:
-    """The job under a row lock if it is still to be done; None when it is done, or another worker holds it."""
+    """The job under a row lock if it is still to be done; None when it is done, dead or waits to be claimed again.
+
+    Waits for whoever holds the row: a lock on it is held for moments only. So never call a mail server, Stripe or a
+    renderer under it; besides, an open transaction that wrote or locked anything holds back the change feed.
+    """
     row = tx.execute(
         select(job.c.id, job.c.kind, job.c.payload, job.c.tries)
         .where(job.c.id == job_id, job.c.state == "sent")
-        .with_for_update(skip_locked=True)
+        .with_for_update()
     ).one_or_none()
     return None if row is None else Job(row.id, KINDS[row.kind], row.payload, row.tries)
 
 
+def has_older(tx: Connection, one: Job) -> bool:
+    """Whether a job of the same kind that was written earlier is being worked on."""
+    older = select(job.c.id).where(
+        job.c.lane == one.kind.lane.value,
+        job.c.kind == one.kind.value[0],
+        job.c.state == "sent",
+        job.c.lease_until > func.clock_timestamp(),
+        job.c.id < one.id,
+    )
+    return bool(tx.scalar(select(exists(older))))
+
+
 def finish(tx: Connection, job_id: int) -> None:
-    """Mark done, in the transaction that holds the effect."""
-    tx.execute(
-        update(job).where(job.c.id == job_id).values(state="done", done_at=func.clock_timestamp(), last_error="")
-    )
-
-
-def fail(tx: Connection, job_id: int, error: str, tries: int) -> None:
-    """Try again after 1, 2, 4 … seconds (an hour at most); after MAX_TRIES the job waits for a person."""
-    delay = timedelta(seconds=min(3600, 2 ** (tries - 1)))
-    state = "dead" if tries >= MAX_TRIES else "ready"
+    """Mark done, in the transaction that holds the effect; harmless when it is done."""
     tx.execute(
         update(job)
-        .where(job.c.id == job_id)
-        .values(state=state, run_after=func.clock_timestamp() + delay, last_error=error[:2000])
+        .where(job.c.id == job_id, job.c.state != "done")
+        .values(state="done", done_at=func.clock_timestamp(), last_error="")
     )
 
 
-def renew(tx: Connection, job_ids: Sequence[int], lease: timedelta) -> None:
-    """Say that these jobs are still being worked on."""
+def fail(tx: Connection, job_id: int, error: str, tries: int) -> bool:
+    """Try again after 1, 2, 4 … seconds; after MAX_TRIES the job waits for a person, and True is returned.
+
+    `tries` is the try that failed: once the job was claimed anew, the failure of an older try changes nothing.
+    """
+    delay = timedelta(seconds=min(3600, 2 ** min(tries - 1, 12)))
+    dead = tries >= MAX_TRIES
+    failed = tx.execute(
+        update(job)
+        .where(job.c.id == job_id, job.c.tries == tries, job.c.state == "sent")
+        .values(state="dead" if dead else "ready", run_after=func.clock_timestamp() + delay, last_error=error[:2000])
+    )
+    return dead and failed.rowcount > 0
+
+
+def postpone(tx: Connection, job_id: int, tries: int, delay: timedelta, because: str = "") -> None:
+    """Give a claimed job back without a failure: it is due again after `delay`, and this try does not count."""
     tx.execute(
         update(job)
-        .where(job.c.id.in_(job_ids), job.c.state == "sent")
-        .values(lease_until=func.clock_timestamp() + lease)
+        .where(job.c.id == job_id, job.c.tries == tries, job.c.state == "sent")
+        .values(state="ready", tries=tries - 1, run_after=func.clock_timestamp() + delay, last_error=because[:2000])
     )
+
+
+def renew(tx: Connection, job_ids: Collection[int], lease: timedelta) -> None:
+    """Say that these jobs are still being worked on; one that is locked needs no lease, because nobody can claim it."""
+    held = select(job.c.id).where(job.c.id.in_(job_ids), job.c.state == "sent").with_for_update(skip_locked=True)
+    chosen = held.cte("held")
+    tx.execute(update(job).where(job.c.id == chosen.c.id).values(lease_until=func.clock_timestamp() + lease))
+
+
+def retry(tx: Connection, job_id: int) -> bool:
+    """Start a job that gave up anew, with all its tries; False when it did not give up."""
+    found = tx.execute(
+        update(job)
+        .where(job.c.id == job_id, job.c.state == "dead")
+        .values(state="ready", tries=0, run_after=func.clock_timestamp())
+    )
+    notify(tx, CHANNEL)
+    return found.rowcount == 1

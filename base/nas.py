@@ -12,7 +12,11 @@ MESSAGE_AUTHENTICATOR = ("yes", "no", "auto")
 
 
 class WrongNas(ValueError):
-    """A NAS cannot be stored like this; the message says what is wrong."""
+    """A NAS cannot be stored like this; the message says what is wrong, `field` which input it is about."""
+
+    def __init__(self, message: str, field: str) -> None:
+        super().__init__(message)
+        self.field = field
 
 
 def add_nas(
@@ -31,13 +35,17 @@ def add_nas(
     try:
         parsed = ip_network(network)
     except ValueError:
-        raise WrongNas(f"{network!r} is not an address or network such as 192.0.2.1 or 192.0.2.0/24.") from None
+        raise WrongNas(
+            f"{network!r} is not an address or network such as 192.0.2.1 or 192.0.2.0/24.", "network"
+        ) from None
     if not secret:
-        raise WrongNas("A NAS needs a shared secret.")
+        raise WrongNas("A NAS needs a shared secret.", "secret")
     if message_authenticator not in MESSAGE_AUTHENTICATOR:
-        raise WrongNas(f"Message-Authenticator is yes, no or auto, not {message_authenticator!r}.")
+        raise WrongNas(
+            f"Message-Authenticator is yes, no or auto, not {message_authenticator!r}.", "message_authenticator"
+        )
     if not 1 <= coa_port <= 65535:
-        raise WrongNas(f"The CoA port is between 1 and 65535, not {coa_port}.")
+        raise WrongNas(f"The CoA port is between 1 and 65535, not {coa_port}.", "coa_port")
     nas_id = tx.scalar(
         insert(nas)
         .values(

@@ -25,7 +25,8 @@ CommaList = Annotated[tuple[str, ...], NoDecode]
 
 
 # Names with our prefix that are not settings: what one process of ours hands to another.
-_HANDED_DOWN = ("CONFIG", "SOCKETS", "TEST_DATABASE_URL", "SANDBOX_STRIPE_API_KEY", "SANDBOX_STRIPE_WEBHOOK_SECRET")
+_HANDED_DOWN = ("CONFIG", "SOCKETS", "TEST_DATABASE_URL")
+_HANDED_TO_STRIPE = f"{PREFIX}SANDBOX_STRIPE_"
 
 
 class WrongSetting(Exception):
@@ -178,7 +179,8 @@ def load(**values: object) -> Settings:
     """Read the settings, or raise WrongSetting with one line per fault."""
     known = {PREFIX + name.upper() for name in (*Settings.model_fields, *_HANDED_DOWN)}
     for name in sorted(os.environ):
-        if name.upper().startswith(PREFIX) and name.upper() not in known:
+        ours = name.upper().startswith(PREFIX) and not name.upper().startswith(_HANDED_TO_STRIPE)
+        if ours and name.upper() not in known:
             raise WrongSetting(_no_such(name[len(PREFIX) :].lower()))
     try:
         return Settings(**values)  # type: ignore[arg-type]

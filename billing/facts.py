@@ -70,8 +70,8 @@ def oldest_due(tx: Connection, subscriber_ids: Sequence[int]) -> dict[int, date]
         .scalar_subquery()
     )
     query = (
-        select(invoice.c.subscriber_id, func.min(invoice.c.due_on))
+        select(invoice.c.subscriber_id, func.min(invoice.c.due_on).label("due_on"))
         .where(invoice.c.subscriber_id == func.any(list(subscriber_ids)), invoice.c.total_minor > paid)
         .group_by(invoice.c.subscriber_id)
     )
-    return dict(tx.execute(query).tuples().all())
+    return {row.subscriber_id: row.due_on for row in tx.execute(query)}

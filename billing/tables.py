@@ -16,7 +16,7 @@ series = Table(
     Column("last_number", BigInteger, nullable=False),
 )
 
-# Writer: billing.invoices. Rows exist only finalised: a draft is a value in memory.
+# Writer: billing.issue. Rows exist only finalised: a draft is a value in memory.
 invoice = Table(
     "invoice",
     metadata,
@@ -89,7 +89,7 @@ payment = Table(
     instant("created_at"),
 )
 
-# Which payment settles which invoice, and how much of it. Writer: billing.payments.
+# Which payment settles which invoice, and how much of it. Writer: billing.settle.
 allocation = Table(
     "allocation",
     metadata,

@@ -1,7 +1,6 @@
 """The command line: each command parses, calls one function and prints what came back."""
 
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import click
@@ -64,12 +63,13 @@ def _ready(name: str) -> Settings:
 @click.option("--sandbox", is_flag=True, help="The pretend provider, with simulated NASes, Stripe and mail.")
 @click.option("--fresh", is_flag=True, help="Delete the pretend provider's data first.")
 @click.option("--yes", is_flag=True, help="Do not ask before deleting.")
+@click.option("--empty", is_flag=True, help="A pretend provider without subscribers.")
 @click.option("--port-offset", default=0, help="Move every port by this number.")
-def start(sandbox: bool, fresh: bool, yes: bool, port_offset: int) -> None:
+def start(sandbox: bool, fresh: bool, yes: bool, empty: bool, port_offset: int) -> None:
     """Start everything on this machine; Ctrl-C stops it."""
     from console.start import run
 
-    sys.exit(run(sandbox=sandbox, fresh=fresh, yes=yes, port_offset=port_offset))
+    sys.exit(run(sandbox=sandbox, fresh=fresh, yes=yes, empty=empty, port_offset=port_offset))
 
 
 @main.group()
@@ -136,5 +136,156 @@ def doctor() -> None:
     sys.exit(examine(click.echo))
 
 
-def _add(name: str, run: Callable[[], None], text: str) -> None:
-    main.command(name, help=text)(run)
+@main.command()
+def radius() -> None:
+    """Answer logins and accounting on this node."""
+    from radius.server import run
+
+    run(_process("radius"))
+
+
+@main.command()
+def ingest() -> None:
+    """Read this node's journal into the tables."""
+    from radius.ingest import run
+
+    run(_ready("ingest"))
+
+
+@main.command()
+def coa() -> None:
+    """Make open sessions obey the current policy."""
+    from coa.reconcile import run
+
+    run(_ready("coa"))
+
+
+@main.command()
+@click.option("--lanes", default="urgent,charges,mail", show_default=True, help="Which jobs this process runs.")
+@click.option("--beat/--no-beat", default=False, help="Also send the tick that makes time pass.")
+def worker(lanes: str, beat: bool) -> None:
+    """Run jobs: webhooks, bills, mails; documents in a process of their own."""
+    from base.jobs import Lane
+    from billing.worker import main as work
+
+    known = {lane.value: lane for lane in Lane}
+    chosen = [name.strip() for name in lanes.split(",")]
+    if unknown := [name for name in chosen if name not in known]:
+        raise click.BadParameter(f"{unknown[0]!r} is not one of {', '.join(known)}.", param_hint="--lanes")
+    _ready("worker")
+    work([known[name] for name in chosen], beat)
+
+
+@main.command()
+def bill() -> None:
+    """Issue every invoice that is due; harmless to repeat."""
+    from base import clock
+    from base.database import transaction
+    from billing.invoices import issue_due
+
+    _ready("console")
+    with transaction():
+        now = clock.now()
+    issued = issue_due(now)
+    click.echo(f"{len(issued)} invoices issued." if issued else "Nothing is due to be billed.")
+
+
+@main.group()
+def nas() -> None:
+    """Routers and access servers."""
+
+
+@nas.command("add")
+@click.argument("name")
+@click.argument("network")
+@click.option("--kind", default="mikrotik", show_default=True, help="mikrotik, wispr or cisco.")
+@click.option("--coa-port", default=3799, show_default=True)
+@click.option("--message-authenticator", default="auto", show_default=True, help="yes, no or auto.")
+@click.option("--secret", default=None, help="Shared secret; not given: asked for, or made at random.")
+def nas_add(name: str, network: str, kind: str, coa_port: int, message_authenticator: str, secret: str | None) -> None:
+    """Add a NAS by its address (or a network in CIDR notation); it is answered at once."""
+    from base.crypto import open_vault, random_password
+    from base.database import transaction
+    from base.nas import WrongNas, add_nas
+    from radius.dialects import DIALECTS
+
+    config = _ready("console")
+    if kind not in DIALECTS:
+        raise click.BadParameter(f"{kind!r} is not one of {', '.join(DIALECTS)}.", param_hint="--kind")
+    shared = secret or random_password()
+    try:
+        with transaction() as tx:
+            add_nas(
+                tx,
+                open_vault(config.secret_keys),
+                "console",
+                name=name,
+                network=network,
+                secret=shared,
+                kind=kind,
+                message_authenticator=message_authenticator,
+                coa_port=coa_port,
+            )
+    except WrongNas as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"{name} ({network}) is known from now on." + ("" if secret else f" Its shared secret: {shared}"))
+
+
+@nas.command("list")
+def nas_list() -> None:
+    """List the NASes."""
+    from sqlalchemy import select
+
+    from base.database import transaction
+    from base.tables import nas as table
+
+    _ready("console")
+    with transaction() as tx:
+        for row in tx.execute(select(table).order_by(table.c.name)):
+            click.echo(f"{row.name}\t{row.network}\t{row.kind}\tCoA port {row.coa_port}")
+
+
+@main.group()
+def business() -> None:
+    """Business settings: company, taxes, days, gateways; used from the next transaction on."""
+
+
+@business.command("list")
+def business_list() -> None:
+    """List the business settings with their values; secrets are hidden."""
+    from console.described import describe_business
+
+    config = _ready("console")
+    click.echo(describe_business(config))
+
+
+@business.command("set")
+@click.argument("key")
+@click.argument("value")
+def business_set(key: str, value: str) -> None:
+    """Set one business setting; `-` as value reads it from standard input (for secrets)."""
+    from base.business import WrongBusinessSetting, set_business
+    from base.crypto import open_vault
+    from base.database import transaction
+
+    config = _ready("console")
+    text = sys.stdin.readline().rstrip("\n") if value == "-" else value
+    try:
+        with transaction() as tx:
+            set_business(tx, open_vault(config.secret_keys), "console", **{key: text})
+    except WrongBusinessSetting as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"{key} is set.")
+
+
+@main.command()
+@click.argument("days", type=int)
+def travel(days: int) -> None:
+    """Sandbox: move the pretend provider's clock forward by DAYS."""
+    from base.database import transaction
+    from sandbox.travel import travel as move
+
+    _ready("console")
+    with transaction() as tx:
+        now = move(tx, days=days)
+    click.echo(f"It is now {now:%Y-%m-%d %H:%M} UTC.")

@@ -1,5 +1,12 @@
 """The settings in words, from the one place where they are declared."""
 
+import ast
+import inspect
+from functools import cache
+
+from base import business
+from base.crypto import open_vault
+from base.database import transaction
 from base.settings import PREFIX, Settings, settings
 
 
@@ -20,3 +27,33 @@ def _show(value: object) -> str:
     if isinstance(value, tuple):
         return ",".join(value) or "none"
     return "not set" if value is None else str(value)
+
+
+def describe_business(config: Settings) -> str:
+    """Every business setting: name, meaning, current value (secrets hidden)."""
+    with transaction() as tx:
+        current = business.load_business(tx, open_vault(config.secret_keys))
+    blocks = []
+    for name, field in business.FIELDS.items():
+        value = getattr(current, name)
+        if field.metadata.get("secret"):
+            value = "(set)" if value else "(not set)"
+        blocks.append(f"{name} = {value}\n    {business_texts()[name]}")
+    return "\n".join(blocks)
+
+
+@cache
+def business_texts() -> dict[str, str]:
+    """The string under each attribute of Business, which is its documentation."""
+    body = ast.parse(inspect.getsource(business.Business)).body[0]
+    assert isinstance(body, ast.ClassDef)
+    texts = {}
+    for declared, text in zip(body.body, body.body[1:], strict=False):
+        if (
+            isinstance(declared, ast.AnnAssign)
+            and isinstance(declared.target, ast.Name)
+            and isinstance(text, ast.Expr)
+            and isinstance(text.value, ast.Constant)
+        ):
+            texts[declared.target.id] = str(text.value.value)
+    return texts

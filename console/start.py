@@ -14,11 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import click
+from sqlalchemy import func, select, text
 
 from base import pgembed
-from base.database import DATABASE, PENDING_ADDRESS, connect
+from base.database import DATABASE, PENDING_ADDRESS, address, connect
 from base.process import die_with_parent
 from base.settings import PREFIX, Settings, WrongSetting, load
+from base.tables import radius_node
+from console import pretend_world
 from console.ports import bind_udp, require_free_tcp
 from console.schema import migrate
 from console.supervisor import Program, Supervisor
@@ -26,7 +29,7 @@ from console.supervisor import Program, Supervisor
 _SHIFTED = [name for name in Settings.model_fields if name.endswith("_port")]
 
 
-def run(*, sandbox: bool, fresh: bool, yes: bool, port_offset: int) -> int:
+def run(*, sandbox: bool, fresh: bool, yes: bool, empty: bool, port_offset: int) -> int:
     """Start everything, say where it is, and keep it running until Ctrl-C; returns the exit code."""
     began = time.monotonic()
     config = _configure(sandbox, port_offset)
@@ -40,8 +43,9 @@ def run(*, sandbox: bool, fresh: bool, yes: bool, port_offset: int) -> int:
         supervisor = Supervisor(config.data_dir / "log", lambda text: click.echo(text, err=True))
         try:
             sockets = _claim_ports(config)
-            _start_all(supervisor, config, sockets)
-            _wait_for_web(config, stop)
+            _start_all(supervisor, config, sockets, demo=not empty)
+            if not _wait_until_up(config, stop):
+                return 0 if stop.is_set() else 1
             _welcome(config, time.monotonic() - began)
             supervisor.watch(stop)
         finally:
@@ -129,11 +133,16 @@ def _claim_ports(config: Settings) -> dict[str, list[socket.socket]]:
     }
 
 
-def _start_all(supervisor: Supervisor, config: Settings, sockets: dict[str, list[socket.socket]]) -> None:
+def _start_all(
+    supervisor: Supervisor, config: Settings, sockets: dict[str, list[socket.socket]], *, demo: bool
+) -> None:
     if config.database_url is None:
         _start_postgres(supervisor, config)
-    else:
-        migrate(connect(config.database_url.get_secret_value()))
+    engine = connect(address(config))
+    migrate(engine)
+    engine.dispose()
+    if config.sandbox:
+        pretend_world.prepare(config, demo=demo)
     for program in _programs(config, sockets):
         supervisor.start(program)
 
@@ -155,32 +164,71 @@ def _start_postgres(supervisor: Supervisor, config: Settings) -> None:
     url = pgembed.url(cluster, DATABASE)
     pending = config.data_dir / PENDING_ADDRESS
     pending.write_text(url + "\n")
-    engine = connect(url)
-    migrate(engine)
-    engine.dispose()
 
 
 def _programs(config: Settings, sockets: dict[str, list[socket.socket]]) -> list[Program]:
     def ours(name: str, *arguments: str, **more: Any) -> Program:
         return Program(name, die_with_parent([sys.executable, "-m", "console", *arguments]), **more)
 
-    return [ours("web", "web")]
+    def pretend(name: str, module: str, environment: dict[str, str]) -> Program:
+        return Program(name, die_with_parent([sys.executable, "-m", module]), environment={**os.environ, **environment})
+
+    handed = [(name, sock.fileno()) for name, group in sockets.items() for sock in group]
+    with_sockets = {**os.environ, f"{PREFIX}SOCKETS": ",".join(f"{name}:{number}" for name, number in handed)}
+    programs = [
+        ours("radius", "radius", environment=with_sockets, descriptors=[number for _, number in handed]),
+        ours("web", "web"),
+        ours("coa", "coa"),
+        ours("ingest", "ingest"),
+        ours("worker", "worker", "--beat"),
+        ours("documents", "worker", "--lanes", "documents"),
+    ]
+    if config.sandbox:
+        programs[1:1] = [
+            pretend("stripe", "sandbox.stripe", pretend_world.stripe_environment(config)),
+            pretend("mail", "sandbox.mail", {}),
+        ]
+        programs.append(pretend("nas", "sandbox.nas", {}))
+    return programs
 
 
-def _wait_for_web(config: Settings, stop: threading.Event) -> None:
+def _wait_until_up(config: Settings, stop: threading.Event) -> bool:
+    """Until the portal answers and radius has reported itself; False when it was stopped or takes a minute."""
     url = f"http://{config.web_host}:{config.web_port}/healthz"
     deadline = time.monotonic() + 60
-    while not stop.wait(0.05) and time.monotonic() < deadline:
+    portal, node = False, False
+    while not stop.wait(0.05):
+        if time.monotonic() > deadline:
+            click.echo(f"Not up after a minute; the logs in {config.data_dir / 'log'} say why.", err=True)
+            return False
         try:
-            with urllib.request.urlopen(url, timeout=1) as answer:
-                if answer.status == 200:
-                    return
+            if not portal:
+                with urllib.request.urlopen(url, timeout=1) as answer:
+                    portal = answer.status == 200
+            node = node or _radius_reports(config)
         except (urllib.error.URLError, OSError):
             continue
+        if portal and node:
+            return True
+    return False
+
+
+def _radius_reports(config: Settings) -> bool:
+    engine = connect(address(config), pool_size=1)
+    with engine.connect() as connection:
+        seen = connection.scalar(
+            select(radius_node.c.id).where(radius_node.c.seen_at > func.clock_timestamp() - text("interval '2 s'"))
+        )
+    engine.dispose()
+    return seen is not None
 
 
 def _welcome(config: Settings, seconds: float) -> None:
     click.echo(f"Tollkeeper is up after {seconds:.1f} s.\n")
     click.echo(f"  Portal   {config.public_url}")
     click.echo(f"  Staff    {config.public_url}/staff")
+    hosts = ", ".join(config.radius_hosts)
+    click.echo(f"  RADIUS   {hosts}, logins on {config.radius_auth_port}, accounting on {config.radius_acct_port}")
+    if config.sandbox:
+        click.echo(pretend_world.welcome(config))
     click.echo(f"\nData and logs: {config.data_dir}. Ctrl-C stops everything.")

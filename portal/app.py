@@ -8,7 +8,23 @@ from werkzeug.routing import IntegerConverter
 
 from base.business import Business
 from base.database import DatabaseUnavailable
-from portal import at_hand, errors, filters, health, security, staff, subscriber
+from base.settings import settings
+from portal import (
+    at_hand,
+    captive,
+    errors,
+    filters,
+    health,
+    paying,
+    security,
+    staff,
+    staff_acts,
+    staff_add,
+    staff_lists,
+    staff_subscriber,
+    subscriber,
+    webhooks,
+)
 
 
 class RowId(IntegerConverter):
@@ -27,9 +43,15 @@ def create_app() -> Flask:
     app.context_processor(_everywhere)
     filters.add_filters(app)
     errors.add_error_pages(app)
-    for room in (health, subscriber, staff):
-        app.register_blueprint(room.blueprint)
+    for pages in (health, subscriber, paying, captive, staff, webhooks):
+        app.register_blueprint(pages.blueprint)
+    if settings().sandbox:
+        app.register_blueprint(captive.sandbox_blueprint)
     return app
+
+
+# These put their views into the staff blueprint.
+STAFF_PAGES = (staff_acts, staff_add, staff_lists, staff_subscriber)
 
 
 def _abandon(_error: BaseException | None) -> None:

@@ -17,8 +17,9 @@ from portal.addresses import Address, believed_address
 def tx() -> Connection:
     """The request's transaction, opened at first use; committed when the answer is no error, else rolled back."""
     if "tx" not in g:
-        g.stack = ExitStack()
-        g.tx = g.stack.enter_context(transaction())
+        stack = ExitStack()
+        g.tx = stack.enter_context(transaction())
+        g.stack = stack
     connection: Connection = g.tx
     return connection
 

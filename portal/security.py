@@ -71,7 +71,7 @@ def protect(app: Flask) -> None:
     @app.after_request
     def add_headers(response: Response) -> Response:
         for name, value in headers.items():
-            response.headers[name] = value
+            response.headers.setdefault(name, value)
         if request.endpoint != "static":
             response.headers["Cache-Control"] = "no-store"
         return response

@@ -47,6 +47,11 @@ PURE = [
     "base.calendar",
     "billing.decide",
     "billing.terms",
+    "billing.draft",
+    "billing.tax",
+    "billing.allocation",
+    "billing.letters",
+    "billing.books",
 ]
 IMPURE = {"socket", "selectors", "asyncio", "threading", "subprocess", "psycopg", "os", "time", "random", "secrets"}
 IMPURE_OURS = {"base.clock", "base.settings", "base.database"}

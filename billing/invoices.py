@@ -1,0 +1,161 @@
+"""Invoices: issuing all that is due, and reading them for pages, documents and payments."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+
+from sqlalchemy import Connection, select
+
+from base.business import Business, load_business
+from base.calendar import Period, local_date
+from base.crypto import Vault, open_vault
+from base.database import transaction
+from base.money import Money
+from base.settings import settings
+from billing.allocation import OpenInvoice
+from billing.draft import Line
+from billing.issue import due_subscribers, issue_for_subscribers
+from billing.ledger import receivable
+from billing.settle import applied_to_invoice, open_invoices
+from billing.sweep import sweep
+from billing.tables import invoice, invoice_line
+from billing.tax import TaxGroup
+
+__all__ = [
+    "Invoice",
+    "InvoiceSummary",
+    "OpenInvoice",
+    "balance",
+    "issue_due",
+    "issue_for_subscriber",
+    "list_invoices",
+    "load_invoice",
+    "open_invoices",
+]
+
+CHUNK = 50  # subscribers to a transaction: few enough that nobody waits long for the number series
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceSummary:
+    """An invoice as lists show it."""
+
+    id: int
+    number: str
+    issued_on: date
+    due_on: date
+    total: Money
+    open: Money
+    "What is still to be paid; zero when it is settled."
+
+
+@dataclass(frozen=True, slots=True)
+class Invoice:
+    """An invoice with everything that was written on it, and what has been paid of it since."""
+
+    id: int
+    subscriber_id: int
+    number: str
+    issued_on: date
+    due_on: date
+    seller: dict[str, str]
+    "name, address (several lines), tax_number: as of issue."
+    buyer: dict[str, str]
+    "name, address (several lines), number (of the account): as of issue."
+    lines: tuple[Line, ...]
+    taxes: tuple[TaxGroup, ...]
+    net: Money
+    tax: Money
+    total: Money
+    open: Money
+    "What is still to be paid; zero when it is settled."
+
+
+def issue_for_subscriber(
+    tx: Connection, vault: Vault, business: Business, subscriber_id: int, now: datetime
+) -> int | None:
+    """Issue one invoice for everything due to be billed to this subscriber; None when there is nothing."""
+    return next(iter(issue_for_subscribers(tx, vault, business, [subscriber_id], now)), None)
+
+
+def issue_due(now: datetime) -> list[int]:
+    """The bill run: issue every invoice that is due, missed periods included; returns their ids.
+
+    Harmless at any time, any number of times and from many processes at once. Raises sweep.Unfinished when somebody
+    could not be billed; everybody else is.
+    """
+    vault = open_vault(settings().secret_keys)
+    with transaction() as tx:
+        business = load_business(tx, vault)
+        due = due_subscribers(tx, local_date(now, business.zone), business.issue_days_before)
+
+    def issue(tx: Connection, subscriber_ids: list[int]) -> list[int]:
+        return issue_for_subscribers(tx, vault, load_business(tx, vault), subscriber_ids, now)
+
+    return sweep("bill", due, issue, size=CHUNK)
+
+
+def balance(tx: Connection, subscriber_id: int) -> Money:
+    """What a subscriber owes by the ledger; negative is credit. LookupError when there is no such subscriber."""
+    return receivable(tx, subscriber_id)
+
+
+def list_invoices(tx: Connection, subscriber_id: int) -> list[InvoiceSummary]:
+    """All invoices of a subscriber, newest first."""
+    query = (
+        select(invoice, applied_to_invoice().label("paid_minor"))
+        .where(invoice.c.subscriber_id == subscriber_id)
+        .order_by(invoice.c.id.desc())
+    )
+    return [
+        InvoiceSummary(
+            id=row.id,
+            number=row.number,
+            issued_on=row.issued_on,
+            due_on=row.due_on,
+            total=Money(row.total_minor, row.currency),
+            open=Money(row.total_minor - row.paid_minor, row.currency),
+        )
+        for row in tx.execute(query)
+    ]
+
+
+def load_invoice(tx: Connection, invoice_id: int) -> Invoice | None:
+    """One invoice with its lines; None when there is no such invoice."""
+    row = tx.execute(
+        select(invoice, applied_to_invoice().label("paid_minor")).where(invoice.c.id == invoice_id)
+    ).one_or_none()
+    if row is None:
+        return None
+    return Invoice(
+        id=row.id,
+        subscriber_id=row.subscriber_id,
+        number=row.number,
+        issued_on=row.issued_on,
+        due_on=row.due_on,
+        seller=row.seller,
+        buyer=row.buyer,
+        lines=_load_lines(tx, invoice_id, row.currency),
+        taxes=tuple(
+            TaxGroup(Decimal(t["percent"]), Money(t["net_minor"], row.currency), Money(t["tax_minor"], row.currency))
+            for t in row.taxes
+        ),
+        net=Money(row.net_minor, row.currency),
+        tax=Money(row.tax_minor, row.currency),
+        total=Money(row.total_minor, row.currency),
+        open=Money(row.total_minor - row.paid_minor, row.currency),
+    )
+
+
+def _load_lines(tx: Connection, invoice_id: int, currency: str) -> tuple[Line, ...]:
+    query = select(invoice_line).where(invoice_line.c.invoice_id == invoice_id).order_by(invoice_line.c.position)
+    return tuple(
+        Line(
+            service_id=row.service_id,
+            text=row.text,
+            period=None if row.period_start is None else Period(row.period_start, row.period_end),
+            net=Money(row.net_minor, currency),
+            tax_percent=Decimal(row.tax_percent),
+        )
+        for row in tx.execute(query)
+    )

@@ -1,0 +1,161 @@
+"""What each kind of job does, and how a claimed job comes to its end: done, later, or dead.
+
+A handler is a function of one Job. It returns when the effect is there, raises `Retry` when it is too early, and any
+other exception when it failed. Jobs run at least once: a process may die after the effect and before the job is
+marked done, so the effect itself must be protected (a unique key, a state that is looked at first). There are two
+natural ways to write one:
+
+- The effect is rows only: write `effect(tx, job)` and register `in_one_transaction(effect)`. The job's row is locked,
+  and effect and end are one commit: exactly once. It must be short and talk to nobody but the database.
+- The effect is elsewhere (mail server, Stripe, a renderer) or many transactions: write `handle(job)`, open transactions
+  where you need them and none around the waiting. The job is marked done after it returns.
+"""
+
+import traceback
+from collections.abc import Callable
+from datetime import timedelta
+
+from sqlalchemy import Connection
+
+from base import clock, jobs
+from base.crypto import open_vault
+from base.database import transaction
+from base.jobs import Job, Kind
+from base.log import alarm, logger
+from base.settings import settings
+
+Handler = Callable[[Job], None]
+FORMAT = 1  # of payloads; an older one is read, a newer one refused by name
+
+log = logger()
+
+
+class Retry(Exception):
+    """It is too early: run this job again after `seconds`, without counting a failure; `because` is shown to staff."""
+
+    def __init__(self, seconds: float, because: str) -> None:
+        super().__init__(because)
+        self.delay = timedelta(seconds=seconds)
+
+
+class NewerFormat(Exception):
+    """The job was written by a newer release, whose workers must run it."""
+
+
+def in_one_transaction(effect: Callable[[Connection, Job], None]) -> Handler:
+    """A handler whose effect and the job's end are one commit."""
+
+    def handle(job: Job) -> None:
+        with transaction() as tx:
+            current = jobs.load(tx, job.id)
+            if current is not None and current.tries == job.tries:
+                effect(tx, current)
+                jobs.finish(tx, job.id)
+
+    return handle
+
+
+def one_at_a_time(handle: Handler) -> Handler:
+    """A handler whose jobs wait for the older ones of their kind that are being worked on."""
+
+    def wait_or_handle(job: Job) -> None:
+        with transaction() as tx:
+            if jobs.has_older(tx, job):
+                raise Retry(1, "an earlier one is still running")
+        handle(job)
+
+    return wait_or_handle
+
+
+def perform(job_id: int, tries: int) -> None:
+    """Bring one claimed job to its end; never raises. A claim that no longer stands is left alone.
+
+    `tries` says which claim it is: a message that waited in the broker until its lease ran out is an older one.
+    """
+    try:
+        with transaction() as tx:
+            job = jobs.load(tx, job_id)
+        if job is None or job.tries != tries:
+            return
+        try:
+            _handle(job)
+        except Retry as later:
+            log.info("job.later", job=job.id, kind=job.kind.value[0], seconds=later.delay.seconds, because=str(later))
+            with transaction() as tx:
+                jobs.postpone(tx, job.id, tries, later.delay, str(later))
+        except Exception as error:
+            _fail(job, error)
+    except Exception:
+        # Most likely the database is away: nothing is lost, the job is due again when its lease runs out.
+        log.warning("job.abandoned", job=job_id, exc_info=True)
+
+
+def _handle(job: Job) -> None:
+    if job.payload["format"] > FORMAT:
+        raise NewerFormat(f"its payload has format {job.payload['format']}, this release reads {FORMAT}")
+    HANDLERS[job.kind](job)
+    with transaction() as tx:
+        jobs.finish(tx, job.id)
+
+
+def _fail(job: Job, error: Exception) -> None:
+    reason = traceback.format_exception_only(error)[-1].partition("\n")[0]
+    facts = {"job": job.id, "kind": job.kind.value[0], "tries": job.tries}
+    log.warning("job.failed", **facts, exc_info=error)
+    with transaction() as tx:
+        dead = jobs.fail(tx, job.id, reason, job.tries)
+    if dead:
+        alarm("job_dead", **facts)
+
+
+def ask_for_tick(*, at_once: bool = False) -> None:
+    """Have the tick run, once per business minute however often this is asked; `at_once`: even if it has just run."""
+    with transaction() as tx:
+        now = clock.now()
+        key = f"tick:{now:%Y-%m-%dT%H:%M:%S}" if at_once else f"tick:{now:%Y-%m-%dT%H:%M}"
+        jobs.enqueue(tx, Kind.TICK, {}, key=key)
+
+
+def tick(_job: Job) -> None:
+    """Do what time has made due."""
+    from billing.tick import run
+
+    run(clock.now())
+
+
+def review_access(tx: Connection, job: Job) -> None:
+    """Decide access anew for payload['service_ids'], because of payload['because']."""
+    from billing.apply import refresh_access
+
+    vault = open_vault(settings().secret_keys)
+    refresh_access(tx, vault, job.payload["service_ids"], clock.now(), job.payload["because"])
+
+
+def stripe_event(job: Job) -> None:
+    """Understand the webhook in inbox row payload['inbox_id']."""
+    from billing.stripe_events import handle
+
+    handle(job.payload["inbox_id"])
+
+
+def send_message(job: Job) -> None:
+    """Send the mail in message row payload['message_id']."""
+    from billing.mail import deliver
+
+    deliver(job.payload["message_id"])
+
+
+def render_document(job: Job) -> None:
+    """Render the PDF of payload['kind'] ('invoice', 'receipt') and payload['id']."""
+    from billing.documents import render
+
+    render(job.payload["kind"], job.payload["id"])
+
+
+HANDLERS: dict[Kind, Handler] = {
+    Kind.STRIPE_EVENT: stripe_event,
+    Kind.REVIEW_ACCESS: in_one_transaction(review_access),
+    Kind.TICK: one_at_a_time(tick),  # a second bill run beside a long one would only be in its way
+    Kind.SEND_MESSAGE: send_message,
+    Kind.RENDER_DOCUMENT: render_document,
+}

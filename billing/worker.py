@@ -1,0 +1,226 @@
+"""The worker process: a Celery worker in this process, the pump that feeds it, the lease keeper, and beat.
+
+Rows are the truth (base.jobs); the broker carries only (job id, which claim of it). With memory:// everything is in one
+process; with redis:// any number of processes run `worker` and one runs `beat`. Processes that serve urgent jobs serve
+the same lanes, so that the slot each keeps free for urgent jobs is free where they arrive.
+"""
+
+import logging
+import os
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+from celery import Celery
+from celery.beat import Scheduler, Service
+from celery.exceptions import CPendingDeprecationWarning
+from celery.signals import setup_logging
+
+from base.database import address
+from base.jobs import Job, Lane
+from base.log import alarm, logger
+from base.settings import Settings, WrongSetting, settings
+from billing import documents, tasks
+from billing.leases import Leases
+from billing.pump import BrokerAway, Pump
+
+TICK_SECONDS = 5.0
+GRACE = 2.0  # seconds that running jobs have to end after SIGTERM
+
+log = logger()
+leases = Leases()
+_pumps: list[Pump] = []  # the one of this process, once it runs
+
+
+def configuration(config: Settings) -> dict[str, Any]:
+    """Celery's settings: no results, late acknowledgement of one message per thread, JSON only, our own logs."""
+    broker = config.broker_url.get_secret_value()
+    if _in_process(config):
+        broker = "memory://localhost"  # Celery warns about an address without a host
+        transport: dict[str, Any] = {"polling_interval": 0.02}
+    else:
+        transport = {
+            "global_keyprefix": "tollkeeper:",
+            "visibility_timeout": 6 * 3600,  # above the longest job; a message delivered again is an old claim
+            "socket_connect_timeout": 3,
+            "socket_timeout": 10,
+            "socket_keepalive": True,
+            "max_retries": 1,
+        }
+    return {
+        "broker_url": broker,
+        "broker_transport_options": transport,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "task_ignore_result": True,
+        "task_acks_late": True,
+        "task_serializer": "json",
+        "accept_content": ["json"],
+        "worker_prefetch_multiplier": 1,
+        "worker_hijack_root_logger": False,
+        "worker_redirect_stdouts": False,
+        "worker_enable_remote_control": False,
+        "timezone": "UTC",
+        "beat_schedule": {
+            "tick": {
+                "task": "tollkeeper.ask_for_tick",
+                "schedule": TICK_SECONDS,
+                "options": {"queue": Lane.CHARGES.value, "expires": TICK_SECONDS},
+            }
+        },
+    }
+
+
+app = Celery("tollkeeper")
+app.add_defaults(lambda: configuration(settings()))
+
+
+@setup_logging.connect
+def keep_our_logs(**_: object) -> None:
+    """Celery sets up no logs where somebody says that he does; base.log has."""
+
+
+@app.task(name="tollkeeper.run_job")
+def run_job(job_id: int, tries: int) -> None:
+    """Run the job whose claim number `tries` this is."""
+    try:
+        with leases.hold(job_id) as fresh:
+            if fresh:
+                tasks.perform(job_id, tries)
+    finally:
+        for pump in _pumps:
+            pump.wake()
+
+
+@app.task(name="tollkeeper.ask_for_tick")
+def ask_for_tick() -> None:
+    """What beat sends every few seconds; one that fails is made up for by the next."""
+    try:
+        tasks.ask_for_tick()
+    except Exception as error:
+        log.warning("tick.not_asked", because=str(error).partition("\n")[0])
+
+
+def travel() -> None:
+    """The sandbox's clock was moved: what has become due meanwhile is done now."""
+    tasks.ask_for_tick(at_once=True)
+
+
+def publish(job: Job) -> None:
+    """Hand a claimed job's id to the queue of its lane, or raise BrokerAway."""
+    try:
+        run_job.apply_async((job.id, job.tries), queue=job.kind.lane.value, retry=False)
+    except Exception as error:
+        raise BrokerAway(f"the broker does not take messages: {error}") from error
+
+
+def reach_broker() -> None:
+    """Return when the broker answers, or raise BrokerAway."""
+    try:
+        with app.connection_for_write() as connection:
+            connection.ensure_connection(max_retries=1, timeout=5)
+    except Exception as error:
+        raise BrokerAway(f"the broker does not answer: {error}") from error
+
+
+def main(lanes: Sequence[Lane], beat: bool) -> None:
+    """Serve `lanes`, and with `beat` keep the tick going, until SIGTERM or SIGINT; ends within three seconds.
+
+    No lanes: beat alone, which needs a broker that other processes reach. Raises WrongSetting, DatabaseUnavailable.
+    """
+    config = settings()
+    if beat and _in_process(config) and Lane.CHARGES not in lanes:
+        raise WrongSetting(
+            "beat was asked to run apart from the worker of the charges lane, but broker_url is memory://, which does "
+            "not leave this process: start both in one process, or set TOLLKEEPER_BROKER_URL to redis://…"
+        )
+    address(config)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    warnings.filterwarnings("ignore", message=".*superuser privileges")  # JSON only, so root is no danger here
+    parts = _parts(_servable(lanes), beat, config)
+    warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)  # Celery shows them; we chose with care
+    threads = [threading.Thread(target=part.run, name=part.name, daemon=True) for part in parts]
+    for thread in threads:
+        thread.start()
+    log.info("worker.started", lanes=[lane.value for lane in lanes], beat=beat)
+    while not stop.wait(0.5):
+        ended = [thread.name for thread in threads if not thread.is_alive()]
+        if ended:
+            alarm("worker_part_ended", parts=ended)
+            _leave(1)
+    _stop(parts, threads)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One thread of this process; `stop` makes `run` return."""
+
+    name: str
+    run: Callable[[], None]
+    stop: Callable[[], None]
+
+
+def _parts(lanes: Sequence[Lane], beat: bool, config: Settings) -> list[_Part]:
+    """In the order in which they are stopped: first what makes work, then what does it, then what keeps the leases."""
+    parts = []
+    if beat:
+        clockwork = Service(app, max_interval=0.25, scheduler_cls=Scheduler, remote_control=False)
+        parts.append(_Part("beat", clockwork.start, clockwork.stop))
+    if lanes:
+        on_travel = travel if config.sandbox and Lane.CHARGES in lanes else None
+        pump = Pump(lanes, config.worker_threads, publish, reach_broker, on_travel)
+        _pumps.append(pump)
+        worker = app.Worker(
+            pool="threads",
+            concurrency=config.worker_threads,
+            queues=[lane.value for lane in lanes],
+            without_gossip=True,
+            without_mingle=True,
+            without_heartbeat=True,
+            quiet=True,
+        )
+        parts.append(_Part("pump", pump.run, pump.stop))
+        parts.append(_Part("worker", worker.start, worker.stop))
+        parts.append(_Part("leases", leases.run, leases.stop))
+    return parts
+
+
+def _stop(parts: Sequence[_Part], threads: Sequence[threading.Thread]) -> None:
+    """Take no more work and give running jobs `GRACE` seconds; one that needs longer is run again by another worker."""
+    deadline = monotonic() + GRACE
+    waiting = []
+    for part, thread in zip(parts, threads, strict=True):
+        stopper = threading.Thread(target=part.stop, daemon=True)  # Celery's blocks while jobs run
+        stopper.start()
+        waiting += [stopper, thread]
+        for each in (stopper, thread):
+            each.join(max(0.0, deadline - monotonic()))
+    log.info("worker.stopped", unfinished=sorted(leases.held))
+    if any(each.is_alive() for each in waiting):
+        _leave(0)
+
+
+def _leave(code: int) -> None:
+    """End the process now, whatever its threads are doing."""
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(code)
+
+
+def _in_process(config: Settings) -> bool:
+    return config.broker_url.get_secret_value().startswith("memory://")
+
+
+def _servable(lanes: Sequence[Lane]) -> list[Lane]:
+    """Without a renderer the jobs of the documents lane wait in their rows, until a process that can takes them."""
+    missing = documents.available() if Lane.DOCUMENTS in lanes else None
+    if missing:
+        log.warning("documents.wait", because=missing)
+    return [lane for lane in lanes if not (missing and lane is Lane.DOCUMENTS)]

@@ -1,0 +1,200 @@
+"""How a claimed job comes to its end, and what the pump takes."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import Connection, Engine, text
+
+from base import jobs
+from base.database import transaction
+from base.jobs import Job, Kind, Lane
+from billing import tasks
+from billing.pump import LEASE, MOST_CLAIMS, BrokerAway, Pump
+from tests.billing.worker_process import TABLE, leave
+
+Claimed = Callable[[Kind], Job]
+
+
+@pytest.fixture
+def claimed(database: Engine) -> Claimed:
+    """A job of this kind, claimed."""
+    with transaction() as tx:
+        tx.execute(text(TABLE))
+
+    def claim(kind: Kind) -> Job:
+        with transaction() as tx:
+            jobs.enqueue(tx, kind, {})
+            return jobs.claim(tx, [kind.lane], 1, LEASE)[0]
+
+    return claim
+
+
+def row() -> tuple:
+    with transaction() as tx:
+        return tuple(tx.execute(text("SELECT state, tries, last_error FROM job")).one())
+
+
+def effects() -> int:
+    with transaction() as tx:
+        return tx.scalar(text("SELECT count(*) FROM effect")) or 0
+
+
+def test_every_kind_has_a_handler() -> None:
+    assert set(tasks.HANDLERS) == set(Kind)
+
+
+def test_it_is_done_after_the_handler_returns(claimed: Claimed, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Job] = []
+    monkeypatch.setitem(tasks.HANDLERS, Kind.SEND_MESSAGE, seen.append)
+    job = claimed(Kind.SEND_MESSAGE)
+    tasks.perform(job.id, job.tries)
+    tasks.perform(job.id, job.tries)
+    assert seen == [job], "a message that comes twice is harmless"
+    assert row() == ("done", 1, "")
+
+
+def test_a_failure_leaves_one_line_and_the_alarm_comes_at_the_end(
+    claimed: Claimed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def break_down(_: Job) -> None:
+        raise ValueError("no such thing\nas a second line")
+
+    monkeypatch.setitem(tasks.HANDLERS, Kind.SEND_MESSAGE, break_down)
+    job = claimed(Kind.SEND_MESSAGE)
+    tasks.perform(job.id, 1)
+    assert row() == ("ready", 1, "ValueError: no such thing")
+    assert "alarm=job_dead" not in (first := capsys.readouterr().out)
+    assert "break_down" in first, "the log has the traceback"
+    with transaction() as tx:
+        tx.execute(text("UPDATE job SET state = 'sent', tries = :last"), {"last": jobs.MAX_TRIES})
+    tasks.perform(job.id, jobs.MAX_TRIES)
+    assert row()[0] == "dead"
+    assert "job_dead" in capsys.readouterr().out
+
+
+def test_too_early_is_no_failure(claimed: Claimed, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wait(_: Job) -> None:
+        raise tasks.Retry(3, "the PDF is not there yet")
+
+    monkeypatch.setitem(tasks.HANDLERS, Kind.SEND_MESSAGE, wait)
+    job = claimed(Kind.SEND_MESSAGE)
+    tasks.perform(job.id, job.tries)
+    assert row() == ("ready", 0, "the PDF is not there yet")
+
+
+def test_an_older_claim_is_left_alone(claimed: Claimed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(tasks.HANDLERS, Kind.SEND_MESSAGE, pytest.fail)
+    job = claimed(Kind.SEND_MESSAGE)
+    with transaction() as tx:
+        tx.execute(text("UPDATE job SET tries = 2"))
+    tasks.perform(job.id, job.tries)
+    assert row()[0] == "sent"
+
+
+def test_effect_and_end_are_one_commit(claimed: Claimed, monkeypatch: pytest.MonkeyPatch) -> None:
+    def half(tx: Connection, job: Job) -> None:
+        leave(tx, job)
+        raise RuntimeError("the second half is missing")
+
+    job = claimed(Kind.REVIEW_ACCESS)
+    monkeypatch.setitem(tasks.HANDLERS, Kind.REVIEW_ACCESS, tasks.in_one_transaction(half))
+    tasks.perform(job.id, 1)
+    assert (effects(), row()[0]) == (0, "ready")
+    monkeypatch.setitem(tasks.HANDLERS, Kind.REVIEW_ACCESS, tasks.in_one_transaction(leave))
+    with transaction() as tx:
+        tx.execute(text("UPDATE job SET state = 'sent', tries = 2"))
+    tasks.HANDLERS[Kind.REVIEW_ACCESS](Job(job.id, job.kind, job.payload, 2))  # and then the process dies
+    assert (effects(), row()[0]) == (1, "done")
+    tasks.HANDLERS[Kind.REVIEW_ACCESS](Job(job.id, job.kind, job.payload, 2))
+    assert effects() == 1
+
+
+def test_a_newer_payload_is_refused_by_name(claimed: Claimed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(tasks.HANDLERS, Kind.SEND_MESSAGE, pytest.fail)
+    job = claimed(Kind.SEND_MESSAGE)
+    with transaction() as tx:
+        tx.execute(text("""UPDATE job SET payload = '{"format": 2}'"""))
+    tasks.perform(job.id, job.tries)
+    assert row()[2].endswith("NewerFormat: its payload has format 2, this release reads 1")
+
+
+def pour(pump: Pump) -> None:
+    """One look."""
+    pump._pour()
+
+
+def test_the_pump_takes_what_fits_and_leaves_a_slot_for_urgent_jobs(database: Engine) -> None:
+    taken: list[Job] = []
+    pump = Pump([Lane.URGENT, Lane.MAIL], 4, taken.append, lambda: None)
+    with transaction() as tx:
+        for _ in range(6):
+            jobs.enqueue(tx, Kind.SEND_MESSAGE, {})
+    pour(pump)
+    assert [job.kind for job in taken] == [Kind.SEND_MESSAGE] * 3
+    with transaction() as tx:
+        for _ in range(3):
+            jobs.enqueue(tx, Kind.STRIPE_EVENT, {})
+    pour(pump)
+    assert [job.kind for job in taken[3:]] == [Kind.STRIPE_EVENT]
+    for job in taken:
+        with transaction() as tx:
+            jobs.finish(tx, job.id)
+    del taken[:]
+    pour(pump)
+    assert sorted(job.kind.name for job in taken) == ["SEND_MESSAGE"] * 2 + ["STRIPE_EVENT"] * 2
+
+
+def test_without_urgent_jobs_all_slots_are_used(database: Engine) -> None:
+    taken: list[Job] = []
+    with transaction() as tx:
+        for _ in range(6):
+            jobs.enqueue(tx, Kind.RENDER_DOCUMENT, {})
+    pour(Pump([Lane.DOCUMENTS], 4, taken.append, lambda: None))
+    assert len(taken) == 4
+
+
+def test_what_the_broker_did_not_take_comes_back_by_its_lease(database: Engine) -> None:
+    taken: list[Job] = []
+    away = True
+
+    def reach() -> None:
+        if away:
+            raise BrokerAway
+
+    def publish(job: Job) -> None:
+        reach()
+        taken.append(job)
+
+    pump = Pump([Lane.MAIL], 4, publish, reach)
+    with transaction() as tx:
+        for _ in range(2):
+            jobs.enqueue(tx, Kind.SEND_MESSAGE, {})
+    for _ in range(20):
+        with pytest.raises(BrokerAway):
+            pour(pump)
+    with transaction() as tx:
+        assert tx.execute(text("SELECT DISTINCT state, tries FROM job")).all() == [("sent", 1)], "one outage, one try"
+        tx.execute(text("UPDATE job SET lease_until = lease_until - interval '15 seconds'"))
+    away = False
+    pour(pump)
+    assert [job.tries for job in taken] == [2, 2]
+
+
+def test_a_job_that_no_worker_survives_is_left_to_a_person(
+    database: Engine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    taken: list[Job] = []
+    with transaction() as tx:
+        jobs.enqueue(tx, Kind.RENDER_DOCUMENT, {})
+        tx.execute(text("UPDATE job SET tries = :most"), {"most": MOST_CLAIMS})
+    pour(Pump([Lane.DOCUMENTS], 4, taken.append, lambda: None))
+    assert taken == []
+    assert row()[0] == "dead"
+    assert "job_dead" in capsys.readouterr().out
+
+
+def test_leases_are_long_enough_to_miss_a_renewal() -> None:
+    from billing.leases import RENEWAL
+
+    assert timedelta(seconds=2 * RENEWAL) < LEASE
