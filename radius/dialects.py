@@ -1,0 +1,199 @@
+"""How each kind of NAS is told what a session may have: attributes for a login, for a change, for identification.
+
+A dialect is a row of a table. Names and values are for people (the why panel, the attempt log); `encode` makes the
+same into octets. Upload and download are always the subscriber's. Pure.
+"""
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from base.access import AccessLevel, AccessPolicy
+from base.dictionary import Attribute, encode_value, load
+from radius.packet import attribute, vendor_attribute
+
+Pairs = list[tuple[str, object]]
+
+_CLASS = struct.Struct(">2sBQQ")  # mark, format, service, version
+_CLASS_MARK, _CLASS_FORMAT = b"TK", 1
+_MAX_U32 = 2**32 - 1
+
+_SEPARATE = {AccessLevel.WALLED, AccessLevel.BLOCKED}
+_AT_NEXT_LOGIN = {"level", "interim_interval"}  # of no consequence to a NAS, or not worth a dropped session
+
+
+@dataclass(frozen=True, slots=True)
+class SessionIdentity:
+    """What identifies an open session to its NAS, as the NAS itself reported it."""
+
+    login: str
+    acct_session_id: str
+    framed_address: str | None
+    calling_station: str
+    nas_identifier: str
+    nas_address: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """One kind of NAS."""
+
+    title: str
+    rates: Callable[[AccessPolicy], Pairs]
+    "What sets the speed, in a login and in a change."
+    place: Callable[[AccessPolicy], Pairs]
+    "Where the session is put: address or pool, and the wall."
+    in_place: frozenset[str]
+    "Fields of AccessPolicy.obeyed() that a CoA-Request can change; most other differences need a Disconnect."
+    wants_framed_address: bool
+    "Whether Framed-IP-Address helps to identify a session (others answer it with NAK 401)."
+
+
+def _mikrotik_rates(policy: AccessPolicy) -> Pairs:
+    # rx is what the router receives, so the subscriber's upload comes first (RouterOS manual, RADIUS).
+    return [("Mikrotik-Rate-Limit", f"{_short(policy.rate_up)}/{_short(policy.rate_down)}")]
+
+
+def _mikrotik_place(policy: AccessPolicy) -> Pairs:
+    wall: Pairs = [("Mikrotik-Address-List", policy.address_list)] if policy.address_list else []
+    return _address_or_pool(policy) + wall
+
+
+def _wispr_rates(policy: AccessPolicy) -> Pairs:
+    limits = (("WISPr-Bandwidth-Max-Up", policy.rate_up), ("WISPr-Bandwidth-Max-Down", policy.rate_down))
+    return [(name, min(rate, _MAX_U32)) for name, rate in limits if rate]
+
+
+def _cisco_rates(policy: AccessPolicy) -> Pairs:
+    # Policies are defined on the router, named by their speed; "in" is what the router receives.
+    limits = (("in", policy.rate_up), ("out", policy.rate_down))
+    return [("Cisco-AVPair", f"subscriber:sub-qos-policy-{way}=tk-{_short(rate)}") for way, rate in limits if rate]
+
+
+def _cisco_place(policy: AccessPolicy) -> Pairs:
+    pairs: Pairs = [("Service-Type", "Framed-User"), ("Framed-Protocol", "PPP")]
+    if policy.address:
+        pairs.append(("Framed-IP-Address", policy.address))
+    elif policy.pool:
+        pairs.append(("Cisco-AVPair", f"ip:addr-pool={policy.pool}"))
+    return pairs + _filter(policy)
+
+
+def _wispr_place(policy: AccessPolicy) -> Pairs:
+    return _address_or_pool(policy) + _filter(policy)
+
+
+DIALECTS: dict[str, Dialect] = {
+    "mikrotik": Dialect(
+        title="MikroTik RouterOS",
+        rates=_mikrotik_rates,
+        place=_mikrotik_place,
+        in_place=frozenset({"rate_down", "rate_up"}),
+        wants_framed_address=True,
+    ),
+    "wispr": Dialect(
+        title="WISPr (access points, hostapd, many others)",
+        rates=_wispr_rates,
+        place=_wispr_place,
+        in_place=frozenset(),
+        wants_framed_address=False,
+    ),
+    "cisco": Dialect(
+        title="Cisco IOS / IOS-XE",
+        rates=_cisco_rates,
+        place=_cisco_place,
+        in_place=frozenset(),
+        wants_framed_address=False,
+    ),
+}
+
+
+def render(kind: str, policy: AccessPolicy) -> Pairs:
+    """The attributes of an Access-Accept, as names and values."""
+    dialect = DIALECTS[kind]
+    pairs = dialect.rates(policy) + dialect.place(policy)
+    if policy.session_timeout:
+        pairs.append(("Session-Timeout", policy.session_timeout))
+    pairs.append(("Acct-Interim-Interval", policy.interim_interval))
+    pairs.append(("Class", class_value(policy.service_id, policy.version)))
+    return pairs
+
+
+def encode(kind: str, policy: AccessPolicy) -> bytes:
+    """The same, ready for the wire."""
+    return encode_pairs(render(kind, policy))
+
+
+def encode_pairs(pairs: Pairs) -> bytes:
+    """Names and values as octets, in order; base.dictionary's BadAttribute for what cannot be sent."""
+    names = load().by_name
+    return b"".join(_octets(names[name], value) for name, value in pairs)
+
+
+def change(kind: str, before: dict[str, object] | None, policy: AccessPolicy) -> Pairs | None:
+    """What a CoA-Request carries to turn `before` (an AccessPolicy.obeyed(), None: not known) into `policy`.
+
+    None when it takes a Disconnect: what this kind cannot change in an open session, every way into the wall or out of
+    it, the end of all access, and what is not known. An empty list when the NAS has nothing to do.
+    """
+    if before is None:
+        return None
+    if policy.level != before.get("level") and _SEPARATE & {policy.level, before.get("level")}:
+        return None
+    dialect = DIALECTS[kind]
+    after = policy.obeyed()
+    different = {name for name in after if after[name] != before.get(name)} - _AT_NEXT_LOGIN
+    if not different:
+        return []
+    if not different <= dialect.in_place:
+        return None
+    return dialect.rates(policy)
+
+
+def identify(kind: str, session: SessionIdentity) -> Pairs:
+    """What identifies an open session: only what this kind takes, for anything more is answered with NAK 401."""
+    pairs: Pairs = [("User-Name", session.login)] if session.login else []
+    pairs.append(("Acct-Session-Id", session.acct_session_id))
+    if session.framed_address and DIALECTS[kind].wants_framed_address:
+        pairs.append(("Framed-IP-Address", session.framed_address))
+    if session.nas_identifier:
+        pairs.append(("NAS-Identifier", session.nas_identifier))
+    elif session.nas_address:
+        pairs.append(("NAS-IP-Address", session.nas_address))
+    return pairs
+
+
+def class_value(service_id: int, version: int) -> bytes:
+    """The Class attribute: which policy an Access-Accept carried (RFC 2865 section 5.25)."""
+    return _CLASS.pack(_CLASS_MARK, _CLASS_FORMAT, service_id, version)
+
+
+def read_class(value: bytes) -> tuple[int, int] | None:
+    """(service id, version) of a Class of ours; None for anybody else's."""
+    if len(value) != _CLASS.size or value[:2] != _CLASS_MARK or value[2] != _CLASS_FORMAT:
+        return None
+    _, _, service_id, version = _CLASS.unpack(value)
+    return service_id, version
+
+
+def _address_or_pool(policy: AccessPolicy) -> Pairs:
+    if policy.address:
+        return [("Framed-IP-Address", policy.address)]
+    return [("Framed-Pool", policy.pool)] if policy.pool else []
+
+
+def _filter(policy: AccessPolicy) -> Pairs:
+    return [("Filter-Id", policy.address_list)] if policy.address_list else []
+
+
+def _short(rate: int) -> str:
+    """20000000 → '20M', exact; units as RouterOS reads them (k = 1000, M = 1000000), and never G."""
+    for factor, unit in ((1_000_000, "M"), (1_000, "k")):
+        if rate and rate % factor == 0:
+            return f"{rate // factor}{unit}"
+    return str(rate)
+
+
+def _octets(found: Attribute, value: object) -> bytes:
+    octets = encode_value(found, value)
+    return vendor_attribute(found.vendor, found.code, octets) if found.vendor else attribute(found.code, octets)

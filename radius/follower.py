@@ -1,0 +1,142 @@
+"""A thread beside the event loop that keeps the book current and says so: feed, heartbeat, snapshot on disk.
+
+Law: a position is reported only after the changes up to it are in the book, for coa drops sessions on the strength of
+it. After any failure everything is read anew before the node reports again.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from sqlalchemy import Engine, func
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import SQLAlchemyError
+
+from base import feed
+from base.crypto import Vault
+from base.database import raw_connection, transaction
+from base.log import alarm, logger
+from base.tables import radius_node
+from radius.book import Book
+from radius.snapshot import Changes, read_changes, read_contents, save
+
+HEARTBEAT = 0.5  # seconds; coa counts a node as live for 2 s
+WHOLE_READING = 60.0  # seconds between readings that need no bell
+SAVE_EVERY = 5.0  # seconds between two writes of the snapshot file, when something changed
+
+Post = Callable[[Callable[[], None]], Any]
+
+
+class Follower:
+    """Follows the database for one node until stopped."""
+
+    def __init__(
+        self,
+        book: Book,
+        engine: Engine,
+        vault: Vault,
+        node_id: UUID,
+        snapshot_path: Path,
+        post: Post,
+        counters: Callable[[], dict[str, int]],
+    ) -> None:
+        self._book, self._engine, self._vault, self._node_id = book, engine, vault, node_id
+        self._snapshot_path, self._post, self._counters = snapshot_path, post, counters
+        self._stop = threading.Event()
+        self._unsaved = False
+        self._saved_at = 0.0
+        self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
+
+    def start(self) -> None:
+        """Begin to follow."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End within a heartbeat."""
+        self._stop.set()
+        self._thread.join(2 * HEARTBEAT)
+
+    def _run(self) -> None:
+        pause = 0.2
+        while not self._stop.is_set():
+            try:
+                self._follow()
+            except Exception as error:
+                if isinstance(error, (SQLAlchemyError, psycopg.Error)):
+                    logger().warning("database.away", error=str(error).partition("\n")[0])
+                else:
+                    alarm("follower_failed")
+                self._stop.wait(pause)
+                pause = min(5.0, pause * 2)
+            else:
+                pause = 0.2
+
+    def _follow(self) -> None:
+        url = self._engine.url.render_as_string(hide_password=False)
+        with raw_connection(url) as bell:
+            bell.execute(f"LISTEN {feed.CHANNEL}")
+            position, read_at = self._read_everything(), time.monotonic()
+            while not self._stop.is_set():
+                with transaction(self._engine) as tx:
+                    changes = read_changes(tx, self._vault, position)
+                if changes:
+                    self._apply(partial(self._put, changes))
+                    self._unsaved = True
+                position = changes.position
+                self._report(position)
+                if time.monotonic() - read_at > WHOLE_READING:
+                    position, read_at = self._read_everything(), time.monotonic()
+                self._save()
+                for _ in bell.notifies(timeout=HEARTBEAT, stop_after=1):
+                    pass
+
+    def _read_everything(self) -> int:
+        with transaction(self._engine) as tx:
+            contents = read_contents(tx, self._vault)
+        self._apply(partial(self._book.adopt, Book.of(contents.policies, contents.nases)))
+        self._unsaved = True
+        return contents.position
+
+    def _put(self, changes: Changes) -> None:
+        self._book.put_policies(changes.policies)
+        self._book.drop_policies(changes.services_gone)
+        self._book.put_nases(changes.nases, gone=changes.nases_gone)
+
+    def _apply(self, act: Callable[[], None]) -> None:
+        """Have the event loop do it, and wait until it is done."""
+        done = threading.Event()
+        failure: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                act()
+            except BaseException as error:
+                failure.append(error)
+            finally:
+                done.set()
+
+        self._post(run)
+        if not done.wait(30):
+            raise TimeoutError("the event loop did not take the changes within 30 s")
+        if failure:
+            raise failure[0]
+
+    def _report(self, position: int) -> None:
+        row = {"feed_position": position, "seen_at": func.clock_timestamp(), "counters": self._counters()}
+        statement = insert(radius_node).values(id=self._node_id, **row)
+        with transaction(self._engine) as tx:
+            tx.execute(statement.on_conflict_do_update(index_elements=["id"], set_=row))
+
+    def _save(self) -> None:
+        if not self._unsaved or time.monotonic() - self._saved_at < SAVE_EVERY:
+            return
+        try:
+            save(self._snapshot_path, self._vault, self._book.policies(), self._book.nases())
+        except OSError:
+            alarm("snapshot_not_written", path=str(self._snapshot_path))
+        self._unsaved, self._saved_at = False, time.monotonic()

@@ -1,0 +1,131 @@
+"""The book's contents: read from the database whole or by changes, and kept on local disk for a start without it.
+
+The file is encrypted with the vault's keys, readable by its owner only, and carries a format number.
+"""
+
+import json
+import os
+import zlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from ipaddress import ip_network
+from pathlib import Path
+
+from sqlalchemy import Connection, func, select
+
+from base import feed
+from base.access import AccessLevel, AccessPolicy
+from base.crypto import SecretsUnavailable, Vault
+from base.log import alarm
+from base.policies import read_policies
+from base.tables import nas as nas_table
+from radius.book import Nas
+
+FORMAT = 1
+
+
+class NewerSnapshot(Exception):
+    """The snapshot on disk was written by a newer release; this one does not guess what it means."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """Everything a node needs, as of a feed position."""
+
+    policies: list[AccessPolicy]
+    nases: list[Nas]
+    position: int
+    "Feed position: every transaction below it is contained."
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What to put into the book to get from one feed position to the next."""
+
+    policies: list[AccessPolicy]
+    services_gone: list[int]
+    nases: list[Nas]
+    nases_gone: list[int]
+    position: int
+
+    def __bool__(self) -> bool:
+        return bool(self.policies or self.services_gone or self.nases or self.nases_gone)
+
+
+def read_contents(tx: Connection, vault: Vault) -> Contents:
+    """A whole reading. The position is taken first: what commits meanwhile is read again by its change."""
+    position = feed.horizon(tx)
+    return Contents(read_policies(tx, vault), _read_nases(tx, vault, None), position)
+
+
+def read_changes(tx: Connection, vault: Vault, position: int) -> Changes:
+    """What changed from a feed position on; rows are read as they are now, which is never older."""
+    changes, after = feed.read(tx, position)
+    services = sorted({change.subject_id for change in changes if change.kind == "policy"})
+    nas_ids = sorted({change.subject_id for change in changes if change.kind == "nas"})
+    policies = read_policies(tx, vault, services) if services else []
+    nases = _read_nases(tx, vault, nas_ids) if nas_ids else []
+    return Changes(
+        policies=policies,
+        services_gone=sorted(set(services) - {policy.service_id for policy in policies}),
+        nases=nases,
+        nases_gone=sorted(set(nas_ids) - {nas.id for nas in nases}),
+        position=after,
+    )
+
+
+def save(path: Path, vault: Vault, policies: Sequence[AccessPolicy], nases: Sequence[Nas]) -> None:
+    """Write the snapshot file so that a crash leaves either the old or the new one."""
+    content = {
+        "format": FORMAT,
+        "policies": [asdict(policy) for policy in policies],
+        "nases": [{**asdict(nas), "network": str(nas.network), "secret": nas.secret.hex()} for nas in nases],
+    }
+    octets = vault.lock(zlib.compress(json.dumps(content).encode(), 1))
+    temporary = path.with_suffix(".new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(octets)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def restore(path: Path, vault: Vault) -> Contents | None:
+    """The snapshot file's contents (position 0: everything is still to be read), or None when there is none to use."""
+    try:
+        octets = vault.unlock(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except SecretsUnavailable:
+        alarm("snapshot_not_readable", path=str(path))
+        return None
+    content = json.loads(zlib.decompress(octets))
+    if content["format"] > FORMAT:
+        raise NewerSnapshot(
+            f"{path} has format {content['format']}, this release reads up to {FORMAT}: start the release that wrote "
+            "it, or delete the file and start while the database is reachable"
+        )
+    policies = [AccessPolicy(**{**each, "level": AccessLevel(each["level"])}) for each in content["policies"]]
+    nases = [
+        Nas(**{**each, "network": ip_network(each["network"]), "secret": bytes.fromhex(each["secret"])})
+        for each in content["nases"]
+    ]
+    return Contents(policies, nases, 0)
+
+
+def _read_nases(tx: Connection, vault: Vault, nas_ids: Sequence[int] | None) -> list[Nas]:
+    query = select(nas_table)
+    if nas_ids is not None:
+        query = query.where(nas_table.c.id == func.any(list(nas_ids)))
+    return [
+        Nas(
+            id=row.id,
+            name=row.name,
+            network=ip_network(str(row.network)),
+            secret=vault.unlock(row.secret),
+            kind=row.kind,
+            message_authenticator=row.message_authenticator,
+        )
+        for row in tx.execute(query)
+    ]
