@@ -1,14 +1,15 @@
 """The change feed: what radius and coa must read again, in commit order.
 
-A row carries the id of the transaction that wrote it. A reader takes only rows below pg_snapshot_xmin, the oldest
-transaction still running: whatever commits later has an id at or above it, so no late commit is ever skipped. A
-position is such an id: every row below it has been read.
+A row carries the id of the transaction that wrote it, and a reader's position is such an id: every row below it has
+been read. It moves up to pg_snapshot_xmin, the oldest transaction still running: whatever commits later has an id at or
+above it, so no late commit is ever skipped. Rows above the position that are visible already are read at once and
+remembered, so that a long transaction somewhere else delays nobody.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, insert, select, text
+from sqlalchemy import Connection, insert, text
 
 from base.database import notify
 from base.tables import change_feed
@@ -39,26 +40,31 @@ def horizon(tx: Connection) -> int:
     return int(tx.scalar(text("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")) or 0)
 
 
-def read(tx: Connection, position: int) -> tuple[list[Change], int]:
-    """The changes from `position` on, in one statement's snapshot, and the position behind them."""
-    rows = tx.execute(
-        text(
-            "WITH h AS MATERIALIZED (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS xmin) "
-            "SELECT h.xmin, f.kind, f.subject_id, f.xid FROM h LEFT JOIN change_feed f "
-            "ON f.xid >= :position AND f.xid < h.xmin ORDER BY f.xid, f.id"
-        ),
-        {"position": position},
-    ).all()
-    changes = [Change(row.kind, row.subject_id, row.xid) for row in rows if row.kind is not None]
-    return changes, max(position, rows[0].xmin)
+class Cursor:
+    """One reader's place in the feed."""
 
+    def __init__(self, position: int) -> None:
+        self.position = position
+        "Every transaction below it has been read."
+        self._ahead: dict[int, int] = {}
 
-def latest(tx: Connection, kind: str, subject_id: int) -> int | None:
-    """The transaction id of the newest change of one subject."""
-    query = (
-        select(change_feed.c.xid)
-        .where(change_feed.c.kind == kind, change_feed.c.subject_id == subject_id)
-        .order_by(change_feed.c.id.desc())
-        .limit(1)
-    )
-    return tx.scalar(query)
+    @property
+    def ahead(self) -> list[int]:
+        """Transactions at or above the position that have been read already."""
+        return sorted(set(self._ahead.values()))
+
+    def read(self, tx: Connection) -> list[Change]:
+        """What is new since the last reading, seen in one statement's snapshot."""
+        rows = tx.execute(
+            text(
+                "WITH h AS MATERIALIZED (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS xmin) "
+                "SELECT h.xmin, f.id, f.kind, f.subject_id, f.xid FROM h LEFT JOIN change_feed f "
+                "ON f.xid >= :position ORDER BY f.xid, f.id"
+            ),
+            {"position": self.position},
+        ).all()
+        found = [row for row in rows if row.id is not None]
+        changes = [Change(row.kind, row.subject_id, row.xid) for row in found if row.id not in self._ahead]
+        self.position = max(self.position, rows[0].xmin)
+        self._ahead = {row.id: row.xid for row in found if row.xid >= self.position}
+        return changes

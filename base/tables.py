@@ -263,6 +263,7 @@ radius_node = Table(
     metadata,
     Column("id", UUID(as_uuid=True), primary_key=True),
     Column("feed_position", BigInteger, nullable=False),  # every xid below it has been read
+    Column("feed_ahead", ARRAY(BigInteger), nullable=False, server_default="{}"),  # and these at or above it
     instant("seen_at"),  # real time, heartbeat
     Column("counters", JSONB, nullable=False, server_default="{}"),
 )

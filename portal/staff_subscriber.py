@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row
 from base.access import AccessLevel, AccessPolicy
 from billing.invoices import balance, load_invoice
 from portal import queries_account, queries_money, queries_network
-from portal.at_hand import business, tx, vault
+from portal.at_hand import business, tx
 from portal.login import staff_only
 from portal.paging import fetch_page, page_number
 from portal.staff import blueprint
@@ -62,7 +62,7 @@ def explain(connection: Connection, service: Row[Any]) -> Why:
     from billing.why import explain as explain_access
     from radius.dialects import DIALECTS, render
 
-    explanation = explain_access(connection, vault(), business(), service.id, clock.now())
+    explanation = explain_access(connection, business(), service.id, clock.now())
     sent = {kind: render(kind, stored_policy(service)) for kind in DIALECTS} if service.obeyed else {}
     return Why(service, explanation, sent)
 

@@ -80,27 +80,26 @@ class Follower:
         url = self._engine.url.render_as_string(hide_password=False)
         with raw_connection(url) as bell:
             bell.execute(f"LISTEN {feed.CHANNEL}")
-            position, read_at = self._read_everything(), time.monotonic()
+            cursor, read_at = self._read_everything(), time.monotonic()
             while not self._stop.is_set():
                 with transaction(self._engine) as tx:
-                    changes = read_changes(tx, self._vault, position)
+                    changes = read_changes(tx, self._vault, cursor)
                 if changes:
                     self._apply(partial(self._put, changes))
                     self._unsaved = True
-                position = changes.position
-                self._report(position)
+                self._report(cursor)
                 if time.monotonic() - read_at > WHOLE_READING:
-                    position, read_at = self._read_everything(), time.monotonic()
+                    cursor, read_at = self._read_everything(), time.monotonic()
                 self._save()
                 for _ in bell.notifies(timeout=HEARTBEAT, stop_after=1):
                     pass
 
-    def _read_everything(self) -> int:
+    def _read_everything(self) -> feed.Cursor:
         with transaction(self._engine) as tx:
             contents = read_contents(tx, self._vault)
         self._apply(partial(self._book.adopt, Book.of(contents.policies, contents.nases)))
         self._unsaved = True
-        return contents.position
+        return feed.Cursor(contents.position)
 
     def _put(self, changes: Changes) -> None:
         self._book.put_policies(changes.policies)
@@ -126,8 +125,13 @@ class Follower:
         if failure:
             raise failure[0]
 
-    def _report(self, position: int) -> None:
-        row = {"feed_position": position, "seen_at": func.clock_timestamp(), "counters": self._counters()}
+    def _report(self, cursor: feed.Cursor) -> None:
+        row = {
+            "feed_position": cursor.position,
+            "feed_ahead": cursor.ahead,
+            "seen_at": func.clock_timestamp(),
+            "counters": self._counters(),
+        }
         statement = insert(radius_node).values(id=self._node_id, **row)
         with transaction(self._engine) as tx:
             tx.execute(statement.on_conflict_do_update(index_elements=["id"], set_=row))

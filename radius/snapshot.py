@@ -46,7 +46,6 @@ class Changes:
     services_gone: list[int]
     nases: list[Nas]
     nases_gone: list[int]
-    position: int
 
     def __bool__(self) -> bool:
         return bool(self.policies or self.services_gone or self.nases or self.nases_gone)
@@ -58,9 +57,9 @@ def read_contents(tx: Connection, vault: Vault) -> Contents:
     return Contents(read_policies(tx, vault), _read_nases(tx, vault, None), position)
 
 
-def read_changes(tx: Connection, vault: Vault, position: int) -> Changes:
-    """What changed from a feed position on; rows are read as they are now, which is never older."""
-    changes, after = feed.read(tx, position)
+def read_changes(tx: Connection, vault: Vault, cursor: feed.Cursor) -> Changes:
+    """What changed since the cursor read last; rows are read as they are now, which is never older."""
+    changes = cursor.read(tx)
     services = sorted({change.subject_id for change in changes if change.kind == "policy"})
     nas_ids = sorted({change.subject_id for change in changes if change.kind == "nas"})
     policies = read_policies(tx, vault, services) if services else []
@@ -70,7 +69,6 @@ def read_changes(tx: Connection, vault: Vault, position: int) -> Changes:
         services_gone=sorted(set(services) - {policy.service_id for policy in policies}),
         nases=nases,
         nases_gone=sorted(set(nas_ids) - {nas.id for nas in nases}),
-        position=after,
     )
 
 

@@ -154,6 +154,7 @@ def upgrade() -> None:
         "radius_node",
         sa.Column("id", sa.UUID(), nullable=False),
         sa.Column("feed_position", sa.BigInteger(), nullable=False),
+        sa.Column("feed_ahead", postgresql.ARRAY(sa.BigInteger()), server_default="{}", nullable=False),
         sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("counters", postgresql.JSONB(astext_type=sa.Text()), server_default="{}", nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_radius_node")),

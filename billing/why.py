@@ -1,0 +1,99 @@
+"""Why a service has the access it has: the rule, the invoice or the person behind each reason, and what comes next."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, select
+
+from base.access import AccessLevel, Decision, Reason
+from base.business import Business
+from base.i18n import format_date, format_instant, format_money
+from base.tables import service, trail
+from billing.decide import Facts, decide_access, wall_on
+from billing.facts import Known, load_facts
+from billing.settle import open_invoices
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What stands behind one reason."""
+
+    reason: Reason
+    sentence: str
+    "For staff; names the invoice, the date or the person."
+    invoice_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The whole answer to "why?" at one instant."""
+
+    level: AccessLevel
+    causes: tuple[Cause, ...]
+    "Worst first; empty when the service has its full plan."
+    next_at: datetime | None
+    "When time alone will change it (UTC)."
+    next: str
+    "What will happen then, in a sentence; empty when nothing will."
+
+
+def explain(tx: Connection, business: Business, service_id: int, now: datetime) -> Explanation:
+    """Decide anew from the facts as they are, without writing anything, and say what each reason rests on."""
+    known = load_facts(tx, business, [service_id], lock=False)[0]
+    decision = decide_access(known.facts, now)
+    return Explanation(
+        level=decision.level,
+        causes=tuple(_cause(tx, business, known, reason) for reason in decision.reasons),
+        next_at=decision.review_at,
+        next=_next(business, known.facts, decision),
+    )
+
+
+def _cause(tx: Connection, business: Business, known: Known, reason: Reason) -> Cause:
+    facts, language = known.facts, business.language
+    if reason is Reason.DEBT:
+        oldest = open_invoices(tx, known.subscriber_id)[0]
+        since = format_date(wall_on(oldest.due_on, facts.wall_after_days), language)
+        return Cause(
+            reason,
+            f"Invoice {oldest.number} was due on {format_date(oldest.due_on, language)}; "
+            f"{format_money(oldest.open, language)} of it is open. Debt walls in {facts.wall_after_days} days after "
+            f"the due date, which was {since}.",
+            oldest.id,
+        )
+    if reason in (Reason.STAFF_SUSPENDED, Reason.STAFF_BLOCKED):
+        return Cause(reason, _ordered(tx, business, known))
+    if reason is Reason.ENDED and facts.ends_on is not None:
+        return Cause(reason, f"The service ended on {format_date(facts.ends_on, language)}.")
+    if reason is Reason.NOT_ACTIVE_YET:
+        return Cause(reason, f"The service begins on {format_date(facts.starts_on, language)}.")
+    return Cause(reason, reason.for_staff)
+
+
+def _ordered(tx: Connection, business: Business, known: Known) -> str:
+    deed = tx.execute(
+        select(trail.c.actor, trail.c.at)
+        .where(
+            trail.c.subject == "service",
+            trail.c.subject_id == known.facts.service_id,
+            trail.c.act == f"service.{known.facts.staff_order}",
+        )
+        .order_by(trail.c.id.desc())
+        .limit(1)
+    ).one_or_none()
+    note = tx.scalar(select(service.c.staff_order_note).where(service.c.id == known.facts.service_id))
+    said = f" They noted: “{note}”." if note else ""
+    if deed is None:
+        return f"It was {known.facts.staff_order} by staff.{said}"
+    when = format_instant(deed.at, business.zone, business.language)
+    return f"{deed.actor} ordered it on {when}.{said}"
+
+
+def _next(business: Business, facts: Facts, decision: Decision) -> str:
+    if decision.review_at is None:
+        return ""
+    then = decide_access(facts, decision.review_at)
+    when = format_instant(decision.review_at, business.zone, business.language)
+    words = " ".join(reason.for_staff for reason in then.reasons) or "Nothing will speak against the full plan."
+    unless = ", unless it is paid before" if Reason.DEBT in then.reasons and Reason.DEBT not in decision.reasons else ""
+    return f"On {when} it becomes {then.level.name}{unless}. {words}"
