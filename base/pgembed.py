@@ -98,10 +98,11 @@ def prepare(data_dir: Path, run_as: str | None = None, *, durable: bool = True, 
     folder = Path(os.path.realpath(data_dir))
     with _explained(folder):
         programs = find_programs()
-        account = choose_account(run_as, _home(folder, read_record(folder)) / "data")
+        known = read_record(folder)
+        account = choose_account(run_as, (known.home if known else folder) / "data")
         make_folder(folder, 0o711 if account else 0o700)
         with _locked(folder):
-            known = read_record(folder)
+            known = read_record(folder)  # another start may have made it just now
             home = known.home if known else choose_home(folder, account, state_dir)
             _refuse_running(home / "data")
             programs = runnable(programs, account, home)
@@ -330,7 +331,3 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def _home(folder: Path, known: Cluster | None) -> Path:
-    return known.home if known else folder

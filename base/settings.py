@@ -76,7 +76,7 @@ class Settings(BaseSettings):
     "Mail server: smtp://, smtp+starttls:// or smtps://, with user:password@ where it wants a login."
     worker_threads: int = Field(4, ge=2, le=64)
     "Jobs that one worker process runs at a time; one of them is kept for urgent jobs."
-    postgres_user: str | None = None
+    postgres_account: str | None = None
     "Unprivileged account for the embedded PostgreSQL when started by root; not set: postgres or nobody."
     log_format: Literal["text", "json"] = "text"
     "text for people, json for machines."

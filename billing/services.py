@@ -164,6 +164,27 @@ def set_staff_order(tx: Connection, vault: Vault, actor: str, service_id: int, o
     refresh_access(tx, vault, [service_id], clock.now(), because=actor)
 
 
+def change_plan(tx: Connection, vault: Vault, actor: str, service_id: int, plan_id: int) -> None:
+    """Put a service on another plan of the same cycle: speeds follow at once, the price with the next invoice."""
+    found = tx.execute(
+        select(service.c.plan_id, service.c.subscriber_id).where(service.c.id == service_id)
+    ).one_or_none()
+    _need(found is not None, "There is no such service.", "service_id")
+    assert found is not None
+    query = select(plan.c.id, plan.c.name, plan.c.currency, plan.c.cycle_months).where(
+        plan.c.id.in_([found.plan_id, plan_id])
+    )
+    plans = {row.id: row for row in tx.execute(query)}
+    _need(plan_id in plans, "There is no such plan.", "plan_id")
+    old, new = plans[found.plan_id], plans[plan_id]
+    _need(new.currency == old.currency, f"The plan is priced in {new.currency}, not in {old.currency}.", "plan_id")
+    _need(new.cycle_months == old.cycle_months, "The plan has another billing cycle.", "plan_id")
+    tx.execute(update(service).where(service.c.id == service_id).values(plan_id=plan_id))
+    detail = {"from": old.name, "to": new.name}
+    trail.record(tx, actor, "service.plan_changed", subject="service", subject_id=service_id, detail=detail)
+    refresh_access(tx, vault, [service_id], clock.now(), because=actor)
+
+
 def services_of(tx: Connection, subscriber_id: int) -> list[int]:
     """All services that a subscriber pays for: what a payment or an invoice touches."""
     return list(tx.scalars(select(service.c.id).where(service.c.subscriber_id == subscriber_id).order_by(service.c.id)))

@@ -289,3 +289,12 @@ def travel(days: int) -> None:
     with transaction() as tx:
         now = move(tx, days=days)
     click.echo(f"It is now {now:%Y-%m-%d %H:%M} UTC.")
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="End with one line of JSON.")
+def story(as_json: bool) -> None:
+    """Play one subscriber's two months on an installation of its own, as a timeline with measured milliseconds."""
+    from console.story import run
+
+    sys.exit(run(as_json=as_json))

@@ -67,3 +67,21 @@ def holder(protocol: str, port: int) -> str:
         except OSError:
             continue
     return "a process of another user"
+
+
+def free_offset(ports: list[int], start: int = 20_000) -> int:
+    """An offset at which all of these ports are free on loopback, over TCP and UDP, just now."""
+    for offset in range(start, 64_000 - max(ports), 97):
+        if all(_is_free(port + offset) for port in ports):
+            return offset
+    raise OSError(errno.EADDRINUSE, "no free ports on loopback")
+
+
+def _is_free(port: int) -> bool:
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        with socket.socket(socket.AF_INET, kind) as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                return False
+    return True

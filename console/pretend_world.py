@@ -17,8 +17,6 @@ _OWNER = "owner"
 
 def prepare(config: Settings, *, demo: bool) -> None:
     """Fill an empty pretend provider; what is there already stays as it is."""
-    from sandbox import demo as demo_data
-
     vault = open_vault(config.secret_keys)
     engine = connect(address(config))
     base = f"http://127.0.0.1:{config.sandbox_stripe_port}"
@@ -42,9 +40,11 @@ def prepare(config: Settings, *, demo: bool) -> None:
     if first:
         _keep(config, [f"Staff: {_OWNER} / {password}"])
     if demo:
-        lines = demo_data.fill(engine, vault)
-        if lines:
-            _keep(config, lines)
+        from sandbox.demo import fill
+
+        logins = fill(engine, vault)
+        if logins is not None:
+            _keep(config, logins.lines())
     engine.dispose()
 
 

@@ -148,7 +148,7 @@ def _start_all(
 
 
 def _start_postgres(supervisor: Supervisor, config: Settings) -> None:
-    cluster = pgembed.prepare(config.data_dir, config.postgres_user)
+    cluster = pgembed.prepare(config.data_dir, config.postgres_account)
     child = supervisor.start(
         Program(
             "postgres",

@@ -38,7 +38,8 @@ def sessions_open(tx: Connection) -> int:
 
 def services_by_level(tx: Connection) -> dict[AccessLevel, int]:
     """How many services have each level."""
-    found = dict(tx.execute(select(policy.c.level, func.count()).group_by(policy.c.level)).all())
+    rows = tx.execute(select(policy.c.level, func.count().label("services")).group_by(policy.c.level))
+    found = {row.level: row.services for row in rows}
     return {level: found.get(level.value, 0) for level in AccessLevel}
 
 

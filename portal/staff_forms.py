@@ -40,6 +40,24 @@ def needed(sentence: str) -> Callable[[Form, Field], None]:
     return check
 
 
+class ChoiceField(SelectField):
+    """One of a list, with a sentence of ours for anything else."""
+
+    def process_formdata(self, valuelist: list[str]) -> None:
+        """Read it, or say what to do."""
+        try:
+            super().process_formdata(valuelist)
+        except ValueError:
+            raise ValueError("Choose one from the list.") from None
+
+    def pre_validate(self, form: Form) -> None:
+        """Only what the list offers."""
+        try:
+            super().pre_validate(form)
+        except ValidationError:
+            raise ValidationError("Choose one from the list.") from None
+
+
 class DayField(DateField):
     """A date as browsers send it, with a sentence of ours."""
 
@@ -93,7 +111,7 @@ class PlanForm(FlaskForm):
 
     name = StringField("Name", [needed("A plan needs a name."), SHORT])
     price = StringField("Price", [needed("Type a price such as 29.99.")], description="Net, per cycle.")
-    cycle_months = SelectField(
+    cycle_months = ChoiceField(
         "Cycle", coerce=int, choices=[SelectChoice(str(n), f"Every {word}") for n, word in CYCLES.items()]
     )
     tax_percent = StringField("Tax, percent", [needed("Type a percentage such as 20; 0 for none.")], default="0")
@@ -128,7 +146,7 @@ class PlanForm(FlaskForm):
 class ServiceForm(FlaskForm):
     """A login on a plan."""
 
-    plan_id = SelectField("Plan", coerce=int, validate_choice=True)
+    plan_id = ChoiceField("Plan", coerce=int, validate_choice=True)
     login = StringField("Login", [needed("A service needs a login."), SHORT], description="As typed on the router.")
     password = StringField("Password", [needed("A service needs a password."), SHORT])
     starts_on = DayField("First day", [Optional()], description="Empty: today.")
@@ -145,8 +163,8 @@ class NasForm(FlaskForm):
         description="Where its packets come from.",
     )
     secret = StringField("Shared secret", [needed("A NAS needs a shared secret."), SHORT])
-    kind = SelectField("Kind", choices=[SelectChoice(key, word) for key, word in KINDS.items()])
-    message_authenticator = SelectField(
+    kind = ChoiceField("Kind", choices=[SelectChoice(key, word) for key, word in KINDS.items()])
+    message_authenticator = ChoiceField(
         "Require Message-Authenticator",
         choices=[SelectChoice(word, word) for word in MESSAGE_AUTHENTICATOR],
         default="auto",
@@ -159,7 +177,7 @@ class PaymentForm(FlaskForm):
     """Money that came in outside of card payments."""
 
     amount = StringField("Amount", [needed("Type an amount such as 29.99.")])
-    method = SelectField("How", choices=[SelectChoice(key, word) for key, word in METHODS.items() if key != "card"])
+    method = ChoiceField("How", choices=[SelectChoice(key, word) for key, word in METHODS.items() if key != "card"])
     note = StringField("Note", [Optional(), SHORT], description="Such as the reference of the transfer.")
     once = HiddenField(validators=[InputRequired(), Length(max=64)])
 

@@ -5,7 +5,7 @@ Only the event loop's thread changes a book, so that a login always sees whole e
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Self
 
 from base.access import AccessPolicy
@@ -52,6 +52,7 @@ class Book:
         self._by_login: dict[bytes, Entry] = {}
         self._by_service: dict[int, Entry] = {}
         self._nases: dict[int, Nas] = {}
+        self._hosts: dict[IPv4Address | IPv6Address, Nas] = {}
         self._networks: list[Nas] = []
         self._by_address: dict[str, Nas | None] = {}
 
@@ -69,7 +70,7 @@ class Book:
         except KeyError:
             pass
         parsed = ip_address(address.partition("%")[0])
-        found = next((nas for nas in self._networks if parsed in nas.network), None)
+        found = self._hosts.get(parsed) or next((nas for nas in self._networks if parsed in nas.network), None)
         if len(self._by_address) >= _CACHED_ADDRESSES:
             self._by_address.clear()
         self._by_address[address] = found
@@ -102,7 +103,9 @@ class Book:
             self._nases[nas.id] = nas
         for nas_id in gone:
             self._nases.pop(nas_id, None)
-        self._networks = sorted(self._nases.values(), key=lambda nas: -nas.network.prefixlen)
+        self._hosts = {nas.network[0]: nas for nas in self._nases.values() if nas.network.num_addresses == 1}
+        wide = (nas for nas in self._nases.values() if nas.network.num_addresses > 1)
+        self._networks = sorted(wide, key=lambda nas: -nas.network.prefixlen)
         self._by_address = {}
 
     @classmethod
@@ -116,7 +119,8 @@ class Book:
     def adopt(self, whole: "Book") -> None:
         """Become exactly that book, at once."""
         self._by_login, self._by_service = whole._by_login, whole._by_service
-        self._nases, self._networks, self._by_address = whole._nases, whole._networks, {}
+        self._nases, self._hosts, self._networks = whole._nases, whole._hosts, whole._networks
+        self._by_address = {}
         self.filled = True
 
     def _forget(self, service_id: int) -> None:

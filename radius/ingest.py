@@ -34,7 +34,8 @@ BATCH = 2_000  # records of one transaction, at most
 GATHER = 0.1  # seconds that a batch may gather
 IDLE = 0.02  # seconds between two looks at a journal that has nothing new
 LONGEST_PAUSE = 5.0  # seconds between two attempts while the database is away
-TIDY_EVERY, TIDY_LOGINS = 5.0, 10_000  # seconds between deletions of what is too old, and rows deleted at most
+TIDY_EVERY = 5.0  # seconds between deletions of what is stored or too old
+TIDY_LOGINS = 10_000  # rows deleted at a time
 
 Item = tuple[Record | Gap, Position]
 
@@ -60,14 +61,16 @@ class Moved(Exception):
 class Ingest:
     """Reads one journal into one database."""
 
-    def __init__(self, folder: Path, node: UUID, engine: Engine, vault: Vault, stop: Stop) -> None:
+    def __init__(
+        self, folder: Path, node: UUID, engine: Engine, vault: Vault, stop: Stop, tidy_every: float = TIDY_EVERY
+    ) -> None:
         self._folder, self._node, self._engine, self._vault, self._stop = folder, node, engine, vault, stop
+        self._tidy_every = tidy_every
         self._stored: Position | None = None
         "The offset in the table, as far as known; None: to be read."
         self._position = START
         "Behind the last record that was taken out."
         self._reader: Iterator[Item] = iter(())
-        self._oldest = 0
         self._tidied_at = time.monotonic()
 
     def run(self) -> None:
@@ -183,7 +186,7 @@ class Ingest:
 
     def _tidy(self) -> None:
         """Now and then: delete the segments that are stored, and rows that are too old."""
-        if time.monotonic() - self._tidied_at < TIDY_EVERY or self._stored is None:
+        if time.monotonic() - self._tidied_at < self._tidy_every or self._stored is None:
             return
         self._tidied_at = time.monotonic()
         delete_before(self._folder, self._stored)

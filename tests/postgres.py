@@ -17,6 +17,7 @@ import hashlib
 import os
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -162,7 +163,7 @@ def _guard(end: int, folder: Path, prefix: str) -> None:
             cluster = pgembed.prepare(folder / "pg", durable=False, state_dir=folder / "state")
             postgres = subprocess.Popen(pgembed.command(cluster), env=pgembed.environment(), cwd="/")
             cleanup.callback(postgres.wait)
-            cleanup.callback(postgres.kill)
+            cleanup.callback(postgres.send_signal, signal.SIGQUIT)  # at once, yet leaving no shared memory behind
             pgembed.wait_ready(cluster, alive=lambda: postgres.poll() is None)
             server = make_url(pgembed.url(cluster, "postgres"))
         part = folder / "url.part"

@@ -35,7 +35,7 @@ def pages(store: Store) -> Blueprint:
         typed = _typed()
         with _opened(store) as tx:
             session = _session(tx, id)
-            if False:
+            if session["status"] != "open":
                 return _settled(session)
             try:
                 with tx.undoable():

@@ -1,34 +1,21 @@
 """Jobs as rows: who takes them, who keeps them, and how they end."""
 
 import threading
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import Engine, text
 
 from base import jobs
-from base.database import connect
 from base.jobs import Job, Kind, Lane
-from console.schema import migrate
-from tests import postgres
+from tests.conftest import Database
 
 LEASE = timedelta(seconds=15)
 
 
-def fill(url: str) -> None:
-    engine = connect(url)
-    migrate(engine)
-    engine.dispose()
-
-
 @pytest.fixture
-def engine() -> Iterator[Engine]:
-    url = postgres.create_database(postgres.migrated_template(fill))
-    engine = connect(url)
-    yield engine
-    engine.dispose()
-    postgres.drop_database(url)
+def engine(database: Database) -> Engine:
+    return database.engine
 
 
 def enqueue(engine: Engine, *kinds: Kind, key: str | None = None) -> None:

@@ -43,8 +43,13 @@ def test_a_child_ends_when_its_parent_is_killed(account):
     if account:
         assert Path(f"/proc/{child}").stat().st_uid == pwd.getpwnam(account).pw_uid
     parent.kill()
-    parent.communicate()
-    wait_until(lambda: has_ended(child))
+    parent.wait()
+    parent.stdout.close()
+    try:
+        wait_until(lambda: has_ended(child))
+    finally:
+        if not has_ended(child):
+            os.kill(child, signal.SIGKILL)
 
 
 def test_a_child_whose_parent_is_gone_already_does_not_start(tmp_path):

@@ -60,7 +60,11 @@ def run_pytest(folder: Path, **environment: str) -> subprocess.Popen:
     (folder / "tmp").mkdir()
     (folder / "tmp").chmod(0o755)
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "TOLLKEEPER"))}
-    ours = {"TMPDIR": str(folder / "tmp"), "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    ours = {
+        "TMPDIR": str(folder / "tmp"),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]),
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+    }
     argv = [sys.executable, "-m", "pytest", "-p", "xdist", "-n2", "-p", "no:cacheprovider", "--rootdir", folder, folder]
     return subprocess.Popen(argv, env=inherited | ours | environment, cwd=ROOT, stdout=subprocess.DEVNULL)
 

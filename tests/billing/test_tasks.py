@@ -4,20 +4,21 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, text
 
 from base import jobs
 from base.database import transaction
 from base.jobs import Job, Kind, Lane
 from billing import tasks
 from billing.pump import LEASE, MOST_CLAIMS, BrokerAway, Pump
+from tests.billing.provider import Provider
 from tests.billing.worker_process import TABLE, leave
 
 Claimed = Callable[[Kind], Job]
 
 
 @pytest.fixture
-def claimed(database: Engine) -> Claimed:
+def claimed(provider: Provider) -> Claimed:
     """A job of this kind, claimed."""
     with transaction() as tx:
         tx.execute(text(TABLE))
@@ -124,7 +125,7 @@ def pour(pump: Pump) -> None:
     pump._pour()
 
 
-def test_the_pump_takes_what_fits_and_leaves_a_slot_for_urgent_jobs(database: Engine) -> None:
+def test_the_pump_takes_what_fits_and_leaves_a_slot_for_urgent_jobs(provider: Provider) -> None:
     taken: list[Job] = []
     pump = Pump([Lane.URGENT, Lane.MAIL], 4, taken.append, lambda: None)
     with transaction() as tx:
@@ -145,7 +146,7 @@ def test_the_pump_takes_what_fits_and_leaves_a_slot_for_urgent_jobs(database: En
     assert sorted(job.kind.name for job in taken) == ["SEND_MESSAGE"] * 2 + ["STRIPE_EVENT"] * 2
 
 
-def test_without_urgent_jobs_all_slots_are_used(database: Engine) -> None:
+def test_without_urgent_jobs_all_slots_are_used(provider: Provider) -> None:
     taken: list[Job] = []
     with transaction() as tx:
         for _ in range(6):
@@ -154,7 +155,7 @@ def test_without_urgent_jobs_all_slots_are_used(database: Engine) -> None:
     assert len(taken) == 4
 
 
-def test_what_the_broker_did_not_take_comes_back_by_its_lease(database: Engine) -> None:
+def test_what_the_broker_did_not_take_comes_back_by_its_lease(provider: Provider) -> None:
     taken: list[Job] = []
     away = True
 
@@ -182,7 +183,7 @@ def test_what_the_broker_did_not_take_comes_back_by_its_lease(database: Engine) 
 
 
 def test_a_job_that_no_worker_survives_is_left_to_a_person(
-    database: Engine, capsys: pytest.CaptureFixture[str]
+    provider: Provider, capsys: pytest.CaptureFixture[str]
 ) -> None:
     taken: list[Job] = []
     with transaction() as tx:

@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import text
 
 from base import jobs
 from base.database import connect, transaction
 from base.jobs import Kind
 from billing import tasks
+from tests.billing.provider import Provider
 from tests.billing.worker_process import TABLE
 
 ROOT = Path(__file__).parents[2]
@@ -24,7 +25,7 @@ Start = Callable[..., subprocess.Popen[bytes]]
 
 
 @pytest.fixture
-def start(database: Engine, tmp_path: Path) -> Iterator[Start]:
+def start(provider: Provider, tmp_path: Path) -> Iterator[Start]:
     """Start worker processes; what still runs at the end is killed, and their logs are shown when the test fails."""
     started: list[subprocess.Popen[bytes]] = []
     with transaction() as tx:
@@ -100,7 +101,7 @@ def test_every_job_is_done_once(start: Start) -> None:
     assert effects(Kind.SEND_MESSAGE) == [1] * 20
     assert effects(Kind.REVIEW_ACCESS) == [1] * 20
     assert effects(Kind.STRIPE_EVENT) == effects(Kind.RENDER_DOCUMENT) == [1] * 10
-    assert end(process) < 3
+    assert end(process) < 5
 
 
 def test_a_process_takes_only_its_lanes(start: Start) -> None:
@@ -156,16 +157,16 @@ def test_it_ends_in_time_although_a_job_hangs(start: Start) -> None:
     process = start("charges,mail", "beat")
     wait(lambda: ask("SELECT state FROM job WHERE kind = 'send_message'") == [("sent",)])
     time.sleep(0.3)
-    assert end(process) < 3
+    assert end(process) < 5
     assert ask("SELECT state FROM job WHERE kind = 'send_message'") == [("sent",)], "its lease returns it"
 
 
-def test_the_database_may_go_away(start: Start, database: Engine) -> None:
+def test_the_database_may_go_away(start: Start, provider: Provider) -> None:
     process = start()
     enqueue(Kind.SEND_MESSAGE)
     wait(all_done)
-    name = database.url.database
-    elsewhere = connect(database.url.set(database="postgres").render_as_string(hide_password=False))
+    name = provider.engine.url.database
+    elsewhere = connect(provider.engine.url.set(database="postgres").render_as_string(hide_password=False))
     with elsewhere.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
         connection.execute(text(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false'))
         for _ in range(10):
@@ -194,7 +195,7 @@ def test_beat_asks_for_a_tick_and_time_travel_for_one_at_once(start: Start, monk
     wait(lambda: ask(travelled) != [(0,)], 1.0)
 
 
-def test_a_tick_is_asked_for_once_a_minute_however_often(database: Engine) -> None:
+def test_a_tick_is_asked_for_once_a_minute_however_often(provider: Provider) -> None:
     for _ in range(3):
         tasks.ask_for_tick()
     tasks.ask_for_tick(at_once=True)
@@ -277,5 +278,5 @@ def test_redis_and_two_workers_and_beat_lose_nothing(
     pass_time()
     wait(all_done)
     assert effects(Kind.REVIEW_ACCESS) == [1] * 20
-    assert end(workers[1]) < 3
-    assert end(beat) < 3
+    assert end(workers[1]) < 5
+    assert end(beat) < 5

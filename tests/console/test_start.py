@@ -14,26 +14,15 @@ import pytest
 
 from base.process import has_ended
 from base.settings import Settings
+from console import ports
 
 ROOT = Path(__file__).parents[2]
 PORTS = [field.default for name, field in Settings.model_fields.items() if name.endswith("_port")]
 
 
 def free_offset() -> int:
-    """An offset at which every port of ours is free just now; workers of one test run look in different places."""
-    start = 20_000 + (os.getpid() * 137) % 30_000
-    for offset in range(start, start + 8_000, 97):
-        taken = False
-        for port in PORTS:
-            for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
-                with socket.socket(socket.AF_INET, kind) as probe:
-                    try:
-                        probe.bind(("127.0.0.1", port + offset))
-                    except OSError:
-                        taken = True
-        if not taken:
-            return offset
-    raise AssertionError("no free ports")
+    """Workers of one test run look in different places."""
+    return ports.free_offset(PORTS, 20_000 + (os.getpid() * 137) % 30_000)
 
 
 class Started:

@@ -2,28 +2,36 @@
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
 import base.database
 from base import clock
 from base.business import set_business
+from base.crypto import hash_password
 from base.database import transaction
 from base.money import Money
 from base.nas import add_nas
 from base.settings import settings
-from base.tables import session
+from base.tables import session, subscriber
 from billing.services import add_plan, add_service, add_subscriber
-from portal.accounts import add_staff
 from portal.app import create_app
 from portal.security import limiter
+from portal.tables import staff
 from tests.conftest import Database
 
 PASSWORD = "a long password"
+
+
+@cache
+def _hashed() -> str:
+    """The password's hash, made once: argon2 is slow on purpose."""
+    return hash_password(PASSWORD)
 
 
 class Portal:
@@ -45,8 +53,12 @@ class Portal:
             self.nas_id = add_nas(
                 tx, self.vault, "system", name="tower-1", network="192.0.2.1", secret="s", kind="mikrotik"
             )
-            self.owner_id = add_staff(tx, "system", "olga", "Olga", PASSWORD, "owner")
-            self.agent_id = add_staff(tx, "system", "adam", "Adam", PASSWORD, "agent")
+            self.owner_id = self._staff(tx, "olga", "owner")
+            self.agent_id = self._staff(tx, "adam", "agent")
+
+    def _staff(self, tx, login: str, role: str) -> int:
+        row = {"login": login, "name": login.title(), "password": _hashed(), "role": role, "created_at": clock.now()}
+        return tx.scalar(insert(staff).values(row).returning(staff.c.id))
 
     def browser(self, address: str = "203.0.113.9") -> FlaskClient:
         """A browser that nobody is logged in at."""
@@ -69,7 +81,8 @@ class Portal:
     def subscriber(self, name: str = "Anna", *, login: str | None = None, **more: str) -> int:
         """A subscriber who may log in to the portal; with a login also a service of seventy days."""
         with transaction() as tx:
-            made = add_subscriber(tx, self.vault, "system", name=name, portal_password=PASSWORD, **more)
+            made = add_subscriber(tx, self.vault, "system", name=name, **more)
+            tx.execute(update(subscriber).where(subscriber.c.id == made).values(portal_password=_hashed()))
             if login is not None:
                 self.service(tx, made, login)
         return made
