@@ -12,6 +12,10 @@ import structlog
 
 from base.settings import Settings
 
+_NOISY = (
+    "alembic", "amqp", "celery.app.trace", "celery.beat", "celery.worker.strategy", "fontTools", "kombu", "weasyprint",
+    "werkzeug",
+)  # fmt: skip
 _HIDDEN = {"password", "secret", "user_password", "chap_password", "token", "card", "authorization"}
 
 
@@ -46,7 +50,7 @@ def configure(config: Settings, process: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for noisy in ("amqp", "kombu", "celery.beat", "celery.worker.strategy", "celery.app.trace", "werkzeug", "alembic"):
+    for noisy in _NOISY:
         logging.getLogger(noisy).setLevel(max(level, logging.WARNING))
     structlog.contextvars.bind_contextvars(process=process)
 

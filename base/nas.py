@@ -2,7 +2,7 @@
 
 from ipaddress import ip_network
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, insert, update
 
 from base import clock, feed, trail
 from base.crypto import Vault
@@ -70,3 +70,12 @@ def add_nas(
         detail={"name": name, "network": str(parsed), "kind": kind},
     )
     return nas_id
+
+
+def set_coa_port(tx: Connection, actor: str, nas_id: int, coa_port: int) -> None:
+    """Move the UDP port on which a NAS takes CoA and Disconnect."""
+    if not 1 <= coa_port <= 65535:
+        raise WrongNas(f"The CoA port is between 1 and 65535, not {coa_port}.", "coa_port")
+    tx.execute(update(nas).where(nas.c.id == nas_id).values(coa_port=coa_port))
+    feed.publish(tx, "nas", [nas_id])
+    trail.record(tx, actor, "nas.changed", subject="nas", subject_id=nas_id, detail={"coa_port": coa_port})

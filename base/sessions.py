@@ -15,7 +15,7 @@ CHANNEL = "tollkeeper_sessions"
 
 REPLACED = "Replaced"
 NAS_REBOOT = "NAS-Reboot"
-UNKNOWN_TO_NAS = "Unknown-To-NAS"
+UNKNOWN_TO_NAS = "Session-Unknown-To-NAS"
 INFERRED = frozenset((REPLACED, NAS_REBOOT, UNKNOWN_TO_NAS))
 "Causes of a closing that no Stop reported; a NAS that goes on counting such a session proves it wrong."
 

@@ -66,12 +66,13 @@ def send_reminders(now: datetime) -> list[int]:
 
     def send(tx: Connection, subscriber_ids: list[int]) -> list[int]:
         current = load_business(tx, vault)
-        return _remind(tx, current, subscriber_ids, local_date(now, current.zone))
+        return remind(tx, current, subscriber_ids, local_date(now, current.zone))
 
     return sweep("remind", list(dict.fromkeys(each.subscriber_id for each in due)), send, size=CHUNK)
 
 
-def _remind(tx: Connection, business: Business, subscriber_ids: Sequence[int], today: date) -> list[int]:
+def remind(tx: Connection, business: Business, subscriber_ids: Sequence[int], today: date) -> list[int]:
+    """Remind these subscribers of every invoice that `due_reminders` finds; returns the invoices' ids."""
     lock_subscribers(tx, subscriber_ids)
     at_stake = set(
         tx.scalars(

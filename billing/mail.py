@@ -3,7 +3,9 @@
 A worker that dies between the mail server's yes and our note of it sends that mail again, under the same Message-ID.
 """
 
+import contextlib
 import hashlib
+import re
 import smtplib
 import ssl
 from datetime import timedelta
@@ -27,6 +29,7 @@ from billing.tables import message
 from billing.tasks import Retry
 
 log = logger()
+_MAILBOX = re.compile(r"[^@\s,:;<>()\[\]\\\"]+@[^@\s,:;<>()\[\]\\\"]+")
 PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
 TIMEOUT = 20.0  # seconds for each answer of the mail server
 PATIENCE = timedelta(minutes=1)  # that a mail waits for its PDF
@@ -85,22 +88,24 @@ def deliver(message_id: int) -> None:
         server = _connect()
     except OSError as error:  # all of smtplib's are
         raise _later(error) from error
-    with server:
-        try:
-            server.send_message(mail)
-        except OSError as error:
-            if _is_final(error):
-                raise
-            raise _later(error) from error
+    try:
+        server.send_message(mail)
+    except OSError as error:
+        if _is_final(error):
+            raise
+        raise _later(error) from error
+    finally:
+        with contextlib.suppress(OSError):  # what the server has taken stays taken, however we part
+            server.quit()
     with transaction() as tx:
         tx.execute(update(message).where(message.c.id == message_id).values(sent_at=clock.now()))
 
 
 def compose(row: Row[Any], business: Business, pdf: tuple[str, bytes] | None) -> EmailMessage:
-    """The mail of one row of `message`; `pdf` is a file name and its bytes. ValueError when an address is none."""
+    """The mail of one row of `message`; `pdf` is a file name and its bytes. ValueError when an address is not one."""
     mail = EmailMessage()
-    mail["From"] = Address(_one_line(business.company_name), addr_spec=_one_line(business.mail_from))
-    mail["To"] = Address(addr_spec=_one_line(row.recipient))
+    mail["From"] = _address(business.mail_from, _one_line(business.company_name))
+    mail["To"] = _address(row.recipient)
     mail["Subject"] = _one_line(row.subject)
     mail["Date"] = format_datetime(clock.now())
     mail["Message-ID"] = _message_id(row, business)
@@ -172,6 +177,13 @@ def _message_id(row: Row[Any], business: Business) -> str:
     """The same for every try to send this message, and no other message's."""
     digest = hashlib.sha256(f"{row.key} {row.created_at.isoformat()}".encode()).hexdigest()[:32]
     return f"<{digest}@{_one_line(business.mail_from).rpartition('@')[2]}>"
+
+
+def _address(spec: str, name: str = "") -> Address:
+    """One mailbox; ValueError for none and for a list."""
+    if not _MAILBOX.fullmatch(spec.strip()):
+        raise ValueError(f"{spec!r} is not a mail address")
+    return Address(name, addr_spec=spec.strip())
 
 
 def _job_key(message_id: int) -> str:

@@ -193,7 +193,7 @@ class Plot:
             return tx.execute(query.limit(1)).first()
 
     def _open_session(self) -> Any:
-        wanted = session.c.acct_session_id == self._session.acct_session_id
+        wanted = session.c.acct_session_id == self._session.id
         return self._one(select(session).where(session.c.login == LOGIN, session.c.stopped_at.is_(None), wanted))
 
     def _newest_invoice(self) -> Any:
@@ -213,7 +213,7 @@ class Plot:
 
     def _other_session(self, old: Session) -> Session | None:
         found = self._nas.session_of(LOGIN)
-        return found if found is not None and found.acct_session_id != old.acct_session_id else None
+        return found if found is not None and found.id != old.id else None
 
     def _mail(self, word: str) -> Any:
         mails = read_all(self._config.data_dir / "sandbox" / "mail")

@@ -74,7 +74,7 @@ def pay() -> ResponseReturnValue:
     here = known_line()
     if here is None:
         return redirect(url_for("subscriber.login"), 303)
-    return to_checkout(here.subscriber_id, [])
+    return to_checkout(here.subscriber_id, [], url_for("captive.page"))
 
 
 @sandbox_blueprint.get("/as/<row:session_id>")

@@ -1,6 +1,6 @@
 """What a browser is told when something does not work, in plain words."""
 
-from flask import Flask, current_app, render_template, request
+from flask import Flask, render_template
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException, InternalServerError
@@ -16,7 +16,7 @@ WORDS = {
     413: ("This is too big", "What was sent is larger than this page takes."),
     429: (
         "Too many attempts",
-        "The password was wrong too often. Wait one minute, then try again; your account is not locked.",
+        "This went wrong too often in a short time. Wait one minute, then try again; your account is not locked.",
     ),
     500: (
         "Something went wrong on our side",
@@ -36,7 +36,6 @@ def _page(error: HTTPException) -> ResponseReturnValue:
     if status < 400:
         return error.get_response()
     if isinstance(error, InternalServerError):
-        roll_back()
-        current_app.logger.error("%s %s failed", request.method, request.path)
+        roll_back()  # Flask has logged the exception
     title, sentence = OLD_PAGE if isinstance(error, CSRFError) else WORDS.get(status, WORDS[400])
     return render_template("error.html", title=title, sentence=sentence, status=status), status

@@ -10,6 +10,7 @@ from base.calendar import local_date
 from base.money import Money
 from portal import words
 from portal.at_hand import business
+from radius.dialects import DIALECTS
 
 
 def money(amount: Money) -> str:
@@ -58,12 +59,17 @@ def page_url(number: int) -> str:
     return url_for(request.endpoint or "", **{**kept, **(request.view_args or {})})
 
 
+def dialect(kind: str) -> str:
+    """The title of a kind of NAS."""
+    return DIALECTS[kind].title if kind in DIALECTS else kind
+
+
 def add_filters(app: Flask) -> None:
     """Give the templates these words."""
     app.jinja_env.filters.update(
         money=money, minor=minor, day=day, moment=moment, day_of=day_of, local_day=local_day, rate=rate, obeyed=obeyed
     )
-    app.jinja_env.filters.update(octets=i18n.format_octets, level=AccessLevel, reasons=words.reasons)
+    app.jinja_env.filters.update(octets=i18n.format_octets, level=AccessLevel, dialect=dialect, reasons=words.reasons)
     app.jinja_env.globals.update(words=words, page_url=page_url)
     app.jinja_env.add_extension("jinja2.ext.do")
     app.jinja_env.trim_blocks = True

@@ -15,15 +15,16 @@ from portal.accounts import Side, Staff
 from portal.at_hand import tx
 
 View = Callable[..., ResponseReturnValue]
+TOO_LONG = Length(max=200, message="This is too long.")
 WRONG = "This login and password do not fit together."
 
 
 class LoginForm(FlaskForm):
     """A login and its password."""
 
-    login = StringField("Login", [InputRequired("Type your login."), Length(max=200, message="This is too long.")])
+    login = StringField("Login", [InputRequired("Type your login."), TOO_LONG], render_kw={"autocomplete": "username"})
     password = PasswordField(
-        "Password", [InputRequired("Type your password."), Length(max=200, message="This is too long.")]
+        "Password", [InputRequired("Type your password."), TOO_LONG], render_kw={"autocomplete": "current-password"}
     )
 
 
@@ -106,6 +107,8 @@ def subscriber_only(view: View) -> View:
 
 
 def _to_login(endpoint: str) -> ResponseReturnValue:
+    if "HX-Request" in request.headers:  # a piece of a page asks: the whole browser must go
+        return "", 401, {"HX-Redirect": url_for(endpoint)}
     wanted = request.full_path.rstrip("?") if request.method == "GET" else None
     return redirect(url_for(endpoint, next=wanted), 303)
 

@@ -54,9 +54,17 @@ def logins(subscriber_id: int | None = None, *where: ColumnElement[bool]) -> Sel
 
 def requests(subscriber_id: int | None = None, *where: ColumnElement[bool]) -> Select[Any]:
     """What people asked of sessions, newest first."""
+    outcome = (
+        select(coa_attempt.c.result)
+        .where(coa_attempt.c.wire_request_id == wire_request.c.id)
+        .order_by(coa_attempt.c.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
     query = (
         select(
             wire_request,
+            outcome.label("outcome"),
             session.c.login,
             session.c.stopped_at,
             nas.c.name.label("nas_name"),

@@ -37,6 +37,9 @@ limit_probing = limiter.limit(
     "20 per minute", key_func=_address, methods=["POST"], deduct_when=_guessed_wrong, scope="address"
 )
 
+# Each unknown payment makes us ask Stripe: ten per minute and address.
+limit_unknown = limiter.limit("10 per minute", key_func=_address, deduct_when=_guessed_wrong)
+
 
 def session_keys(config: Settings) -> list[bytes]:
     """Keys that sign the session cookie, newest first, derived from the encryption keys and rotating with them."""

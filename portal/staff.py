@@ -88,7 +88,8 @@ def subscribers() -> ResponseReturnValue:
     """Find a subscriber by name, number, login, e-mail, phone or the address of an open session."""
     words = request.args.get("q", "").strip()[:200]
     page = fetch_page(tx(), queries_find.subscribers(words), page_number(request.args.get("page")))
-    if words and len(page.rows) == 1 and page.number == 1:
+    typing = "HX-Request" in request.headers  # then the list follows the words; the button opens the one found
+    if words and len(page.rows) == 1 and page.number == 1 and not typing:
         return redirect(url_for("staff.subscriber", subscriber_id=page.rows[0].id), 303)
     return render_template("staff/subscribers.html", page=page, words=words)
 

@@ -10,6 +10,7 @@ from flask_wtf import FlaskForm
 from base import clock, jobs, trail, wire
 from base.tables import service, session, wire_request
 from billing import services
+from billing.payments import record_payment
 from portal import queries_account, queries_network
 from portal.at_hand import business, tx, vault
 from portal.login import staff_only
@@ -105,8 +106,6 @@ def request_answer(request_id: int) -> ResponseReturnValue:
 @staff_only
 def new_payment(subscriber_id: int) -> ResponseReturnValue:
     """Record money that came in; the same form sent twice records it once."""
-    from billing.payments import record_payment
-
     person = queries_account.one_subscriber(tx(), subscriber_id) or abort(404)
     form = PaymentForm(person.currency)
     back = url_for("staff.subscriber", subscriber_id=subscriber_id)

@@ -18,7 +18,8 @@ from base.nas import MESSAGE_AUTHENTICATOR, WrongNas
 from billing.services import Refused
 from portal.accounts import SHORTEST_PASSWORD
 from portal.at_hand import tx
-from portal.words import CYCLES, KINDS, METHODS
+from portal.words import CYCLES, METHODS
+from radius.dialects import DIALECTS
 
 SHORT = Length(max=200, message="This is longer than 200 characters.")
 LONG = Length(max=4000, message="This is longer than 4000 characters.")
@@ -42,6 +43,10 @@ def needed(sentence: str) -> Callable[[Form, Field], None]:
 
 class ChoiceField(SelectField):
     """One of a list, with a sentence of ours for anything else."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.flags.required = True
 
     def process_formdata(self, valuelist: list[str]) -> None:
         """Read it, or say what to do."""
@@ -103,6 +108,7 @@ class SubscriberForm(FlaskForm):
             SHORT,
         ],
         description="Empty: no login to the portal.",
+        render_kw={"autocomplete": "new-password"},
     )
 
 
@@ -148,7 +154,9 @@ class ServiceForm(FlaskForm):
 
     plan_id = ChoiceField("Plan", coerce=int, validate_choice=True)
     login = StringField("Login", [needed("A service needs a login."), SHORT], description="As typed on the router.")
-    password = StringField("Password", [needed("A service needs a password."), SHORT])
+    password = StringField(
+        "Password", [needed("A service needs a password."), SHORT], render_kw={"autocomplete": "off"}
+    )
     starts_on = DayField("First day", [Optional()], description="Empty: today.")
     address = StringField("Fixed IPv4 address", [Optional(), SHORT], description="Empty: one from the plan's pool.")
 
@@ -162,8 +170,10 @@ class NasForm(FlaskForm):
         [needed("Type an address such as 192.0.2.1, or a network such as 192.0.2.0/24.")],
         description="Where its packets come from.",
     )
-    secret = StringField("Shared secret", [needed("A NAS needs a shared secret."), SHORT])
-    kind = ChoiceField("Kind", choices=[SelectChoice(key, word) for key, word in KINDS.items()])
+    secret = StringField(
+        "Shared secret", [needed("A NAS needs a shared secret."), SHORT], render_kw={"autocomplete": "off"}
+    )
+    kind = ChoiceField("Kind", choices=[SelectChoice(kind, each.title) for kind, each in DIALECTS.items()])
     message_authenticator = ChoiceField(
         "Require Message-Authenticator",
         choices=[SelectChoice(word, word) for word in MESSAGE_AUTHENTICATOR],

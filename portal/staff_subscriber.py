@@ -7,7 +7,9 @@ from flask import abort, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy import Connection, Row
 
+from base import clock
 from base.access import AccessLevel, AccessPolicy
+from billing import why
 from billing.invoices import balance, load_invoice
 from portal import queries_account, queries_money, queries_network
 from portal.at_hand import business, tx
@@ -16,6 +18,7 @@ from portal.paging import fetch_page, page_number
 from portal.staff import blueprint
 from portal.staff_lists import table_words
 from portal.subscriber import download, printable
+from radius.dialects import DIALECTS, read_class, render
 
 SHORT_LIST = 5
 
@@ -25,8 +28,9 @@ class Why:
     """One service: what it may have, why, what comes next, and what each kind of NAS is told."""
 
     service: Row[Any]
-    explanation: Any
+    explanation: why.Explanation
     sent: dict[str, list[tuple[str, object]]]
+    "Attributes of an Access-Accept by the dialect's title."
 
 
 @blueprint.get("/subscribers/<row:subscriber_id>")
@@ -58,13 +62,22 @@ def subscriber(subscriber_id: int) -> ResponseReturnValue:
 
 def explain(connection: Connection, service: Row[Any]) -> Why:
     """The why of one service."""
-    from base import clock
-    from billing.why import explain as explain_access
-    from radius.dialects import DIALECTS, render
-
-    explanation = explain_access(connection, business(), service.id, clock.now())
-    sent = {kind: render(kind, stored_policy(service)) for kind in DIALECTS} if service.obeyed else {}
+    explanation = why.explain(connection, business(), service.id, clock.now())
+    if not service.obeyed:
+        return Why(service, explanation, {})
+    policy = stored_policy(service)
+    sent = {each.title: _readable(render(kind, policy)) for kind, each in DIALECTS.items()}
     return Why(service, explanation, sent)
+
+
+def _readable(pairs: list[tuple[str, object]]) -> list[tuple[str, object]]:
+    """Attributes for people: Class as what it carries."""
+    return [(name, _class(value) if isinstance(value, bytes) else value) for name, value in pairs]
+
+
+def _class(value: bytes) -> str:
+    known = read_class(value)
+    return value.hex() if known is None else f"service {known[0]}, version {known[1]}"
 
 
 def stored_policy(service: Row[Any]) -> AccessPolicy:
@@ -103,9 +116,11 @@ def invoice(invoice_id: int) -> ResponseReturnValue:
 @staff_only
 def invoice_pdf(invoice_id: int) -> ResponseReturnValue:
     """The invoice as it was mailed."""
-    found = load_invoice(tx(), invoice_id) or abort(404)
+    if load_invoice(tx(), invoice_id) is None:
+        abort(404)
     back = url_for("staff.invoice", invoice_id=invoice_id)
-    return download("invoice", invoice_id, found.number, back, "staff/document.html")
+    print_view = url_for("staff.invoice_print", invoice_id=invoice_id)
+    return download("invoice", invoice_id, back, print_view, "staff/document.html")
 
 
 @blueprint.get("/invoices/<row:invoice_id>/print")
@@ -114,7 +129,7 @@ def invoice_print(invoice_id: int) -> ResponseReturnValue:
     """The invoice as a page to print."""
     if load_invoice(tx(), invoice_id) is None:
         abort(404)
-    return printable(invoice_id)
+    return printable("invoice", invoice_id)
 
 
 @blueprint.get("/payments/<row:payment_id>/receipt")
@@ -123,4 +138,14 @@ def receipt_pdf(payment_id: int) -> ResponseReturnValue:
     """The receipt of one payment."""
     found = queries_money.one_payment(tx(), payment_id) or abort(404)
     back = url_for("staff.payments", subscriber=found.subscriber_id)
-    return download("receipt", payment_id, found.receipt_number, back, "staff/document.html")
+    print_view = url_for("staff.receipt_print", payment_id=payment_id)
+    return download("receipt", payment_id, back, print_view, "staff/document.html")
+
+
+@blueprint.get("/payments/<row:payment_id>/print")
+@staff_only
+def receipt_print(payment_id: int) -> ResponseReturnValue:
+    """The receipt as a page to print."""
+    if queries_money.one_payment(tx(), payment_id) is None:
+        abort(404)
+    return printable("receipt", payment_id)

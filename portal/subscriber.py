@@ -7,6 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from base import calendar
 from base.money import total
+from billing import documents
 from billing.invoices import Invoice, balance, load_invoice, open_invoices
 from portal import accounts, queries_account, queries_money
 from portal.accounts import Side
@@ -54,6 +55,7 @@ def me() -> int:
 def login() -> ResponseReturnValue:
     """Log in a subscriber by account number, service login or e-mail address."""
     form = LoginForm()
+    form.login.description = "Your account number, the login of your line, or your e-mail address."
     if form.validate_on_submit():
         subscriber_id = accounts.check_subscriber(tx(), form.login.data, form.password.data)
         if subscriber_id is not None:
@@ -118,6 +120,7 @@ def invoice(invoice_id: int) -> ResponseReturnValue:
         "subscriber/invoice.html",
         invoice=found,
         paid_by=queries_money.paid_by(tx(), invoice_id),
+        nav_current="subscriber.invoices",
         today=today(),
         can_pay=can_pay(),
     )
@@ -128,15 +131,16 @@ def invoice(invoice_id: int) -> ResponseReturnValue:
 def invoice_pdf(invoice_id: int) -> ResponseReturnValue:
     """The invoice as it was mailed; a page that says so while it is still being made."""
     found = my_invoice(invoice_id)
-    back = url_for("subscriber.invoice", invoice_id=invoice_id)
-    return download("invoice", invoice_id, found.number, back, "subscriber/document.html")
+    back = url_for("subscriber.invoice", invoice_id=found.id)
+    print_view = url_for("subscriber.invoice_print", invoice_id=found.id)
+    return download("invoice", found.id, back, print_view, "subscriber/document.html")
 
 
 @blueprint.get("/invoices/<row:invoice_id>/print")
 @subscriber_only
 def invoice_print(invoice_id: int) -> ResponseReturnValue:
     """The invoice as a page to print, for installations that make no PDFs."""
-    return printable(my_invoice(invoice_id).id)
+    return printable("invoice", my_invoice(invoice_id).id)
 
 
 @blueprint.get("/payments")
@@ -151,10 +155,21 @@ def payments() -> ResponseReturnValue:
 @subscriber_only
 def receipt_pdf(payment_id: int) -> ResponseReturnValue:
     """The receipt of one payment."""
-    found = queries_money.one_payment(tx(), payment_id, me()) or abort(404)
-    return download(
-        "receipt", payment_id, found.receipt_number, url_for("subscriber.payments"), "subscriber/document.html"
-    )
+    found = my_payment(payment_id)
+    print_view = url_for("subscriber.receipt_print", payment_id=found)
+    return download("receipt", found, url_for("subscriber.payments"), print_view, "subscriber/document.html")
+
+
+@blueprint.get("/payments/<row:payment_id>/print")
+@subscriber_only
+def receipt_print(payment_id: int) -> ResponseReturnValue:
+    """The receipt as a page to print."""
+    return printable("receipt", my_payment(payment_id))
+
+
+def my_payment(payment_id: int) -> int:
+    """The id of a payment of this subscriber; 404 for anybody else's."""
+    return payment_id if queries_money.one_payment(tx(), payment_id, me()) is not None else abort(404)
 
 
 @blueprint.get("/usage")
@@ -171,23 +186,19 @@ def usage() -> ResponseReturnValue:
     )
 
 
-def download(kind: str, subject_id: int, number: str, back: str, waiting_template: str) -> ResponseReturnValue:
-    """A stored PDF under its number; while it is still being made, a page that says so and asks again by itself."""
-    from billing import documents
-
+def download(kind: str, subject_id: int, back: str, print_view: str, waiting: str) -> ResponseReturnValue:
+    """A stored PDF under its number; while there is none, the page `waiting`, which asks again by itself."""
     pdf = documents.fetch(tx(), kind, subject_id)
     if pdf is None:
-        return render_template(waiting_template, number=number, back=back)
-    name = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in number)
-    headers = {"Content-Disposition": f'inline; filename="{name}.pdf"'}
+        return render_template(waiting, back=back, print_view=print_view)
+    name = documents.file_name(tx(), kind, subject_id)
+    headers = {"Content-Disposition": f'inline; filename="{name}"'} if name.isascii() else {}
     return Response(pdf, mimetype="application/pdf", headers=headers)
 
 
-def printable(invoice_id: int) -> ResponseReturnValue:
-    """The invoice's document as HTML, with a policy of its own: it carries its style and nothing else."""
-    from billing import documents
-
-    response = Response(documents.invoice_html(tx(), business(), vault(), invoice_id), mimetype="text/html")
+def printable(kind: str, subject_id: int) -> ResponseReturnValue:
+    """A document as HTML, with a policy of its own: it carries its style and nothing else."""
+    response = Response(documents.HTML_OF[kind](tx(), business(), vault(), subject_id), mimetype="text/html")
     response.headers["Content-Security-Policy"] = (
         "default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; frame-ancestors 'none'"
     )

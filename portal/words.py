@@ -43,7 +43,6 @@ JOB_STATES = {
     "done": ("Done", "good"),
     "dead": ("Gave up", "bad"),
 }
-KINDS = {"mikrotik": "MikroTik", "wispr": "WISPr", "cisco": "Cisco"}
 ORDERS = {"none": "None", "suspended": "Suspended", "blocked": "Blocked"}
 CYCLES = {1: "month", 3: "quarter", 12: "year"}
 
@@ -86,6 +85,12 @@ def actor(name: str, names: Mapping[str, str]) -> str:
     if kind == "staff":
         return names.get(name, f"Member of staff {number}")
     return f"Subscriber {number}" if kind == "subscriber" else "Tollkeeper"
+
+
+def named(sentence: str, names: Mapping[str, str]) -> str:
+    """A sentence that begins with 'staff:3', with that person's name instead."""
+    first, blank, rest = sentence.partition(" ")
+    return names.get(first, first) + blank + rest
 
 
 def act(name: str) -> str:

@@ -47,6 +47,8 @@ PURE = [
     "base.calendar",
     "billing.decide",
     "billing.terms",
+    "portal.addresses",
+    "portal.words",
     "billing.draft",
     "billing.tax",
     "billing.allocation",

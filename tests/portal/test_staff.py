@@ -103,21 +103,34 @@ def test_a_node_that_is_silent_is_said_to_be(portal):
     assert "Silent for 3 min" in portal.as_staff().get("/staff/").text
 
 
-@pytest.mark.parametrize(
-    "words",
-    ["anna berg", "BERG", "00001", "line1", "anna@example", "22 33 44 55", "+4722334455", "100.64.0.7"],
-)
-def test_a_subscriber_is_found_by_whatever_is_known(portal, anna, words):
+def test_a_subscriber_is_found_by_whatever_is_known(portal, anna, subtests):
     portal.subscriber("Ben", login="line2", email="ben@example.net", phone="+47 99 99 99 99")
-    answer = portal.as_staff().get("/staff/subscribers", query_string={"q": words})
-    assert (answer.status_code, answer.headers.get("Location")) == (303, f"/staff/subscribers/{anna}")
+    browser = portal.as_staff()
+    for words in ["anna berg", "BERG", "00001", "line1", "anna@example", "22 33 44 55", "+4722334455", "100.64.0.7"]:
+        with subtests.test(words=words):
+            answer = browser.get("/staff/subscribers", query_string={"q": words})
+            assert (answer.status_code, answer.headers.get("Location")) == (303, f"/staff/subscribers/{anna}")
 
 
-@pytest.mark.parametrize("words", ["%", "_", "nobody", "100.64.0.8", "' OR 1=1 --", "\\"])
-def test_nobody_is_found_by_what_fits_nobody(portal, anna, words):
-    answer = portal.as_staff().get("/staff/subscribers", query_string={"q": words})
+def test_nobody_is_found_by_what_fits_nobody(portal, anna, subtests):
+    browser = portal.as_staff()
+    for words in ("%", "_", "nobody", "100.64.0.8", "' OR 1=1 --", "\\"):
+        with subtests.test(words=words):
+            answer = browser.get("/staff/subscribers", query_string={"q": words})
+            assert answer.status_code == 200
+            assert "Nobody fits" in answer.text
+
+
+def test_the_list_follows_the_words_while_they_are_typed(portal, anna):
+    answer = portal.as_staff().get("/staff/subscribers?q=berg", headers={"HX-Request": "true"})
     assert answer.status_code == 200
-    assert "Nobody fits" in answer.text
+    assert 'id="found"' in answer.text
+    assert "Anna Berg" in answer.text
+
+
+def test_a_piece_of_a_page_sends_the_whole_browser_to_the_login(portal):
+    answer = portal.browser().get("/staff/", headers={"HX-Request": "true"})
+    assert (answer.status_code, answer.headers["HX-Redirect"]) == (401, "/staff/login")
 
 
 def test_an_ended_session_finds_nobody(portal, anna):

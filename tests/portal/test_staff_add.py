@@ -1,6 +1,5 @@
 """Adding things: what is typed rightly is stored as typed, what is typed wrongly has a sentence under its field."""
 
-import pytest
 from sqlalchemy import func, select
 
 from base.database import transaction
@@ -53,22 +52,24 @@ def test_a_subscriber_is_stored_as_typed(portal):
     assert post(portal.browser(), "/login", login="thora@example.net", password="a long password").status_code == 303
 
 
-@pytest.mark.parametrize(
-    ("field", "value", "sentence"),
-    [
-        ("name", "  ", "needs a name"),
-        ("name", "x" * 201, "longer than 200"),
-        ("email", "nonsense", "looks like name@example.net"),
-        ("email", "a@b c.net", "looks like name@example.net"),
-        ("portal_password", "short", "at least 10"),
-        ("note", "x" * 4001, "longer than 4000"),
-    ],
-)
-def test_a_wrong_subscriber(portal, field, value, sentence):
-    answer = post(portal.as_staff(), "/staff/subscribers/new", **{"name": "Anna", field: value})
-    assert answer.status_code == 400
-    assert sentence in errors(answer.text)[field]
-    assert list(errors(answer.text)) == [field]
+WRONG_SUBSCRIBER = [
+    ("name", "  ", "needs a name"),
+    ("name", "x" * 201, "longer than 200"),
+    ("email", "nonsense", "looks like name@example.net"),
+    ("email", "a@b c.net", "looks like name@example.net"),
+    ("portal_password", "short", "at least 10"),
+    ("note", "x" * 4001, "longer than 4000"),
+]
+
+
+def test_a_wrong_subscriber(portal, subtests):
+    browser = portal.as_staff()
+    for field, value, sentence in WRONG_SUBSCRIBER:
+        with subtests.test(field=field, value=value[:20]):
+            answer = post(browser, "/staff/subscribers/new", **{"name": "Anna", field: value})
+            assert answer.status_code == 400
+            assert list(errors(answer.text)) == [field]
+            assert sentence in errors(answer.text)[field]
     assert count(subscriber) == 0
 
 
@@ -87,31 +88,34 @@ def test_a_plan_is_added(portal):
     assert row.pool is None
 
 
-@pytest.mark.parametrize(
-    ("field", "value", "sentence"),
-    [
-        ("name", "", "needs a name"),
-        ("name", "Home 100", "already"),
-        ("price", "", "Type a price"),
-        ("price", "-1", "not negative"),
-        ("price", "1.234", "is not an amount"),
-        ("price", "9" * 40, "is not an amount"),
-        ("tax_percent", "101", "between 0 and 100"),
-        ("tax_percent", "x", "is not a percentage"),
-        ("tax_percent", "NaN", "between 0 and 100"),
-        ("rate_down", "fast", "a number of Mbit/s"),
-        ("rate_down", "-1", "a number of Mbit/s"),
-        ("rate_up", "0.0000001", "a number of Mbit/s"),
-        ("rate_up", "1e9", "a number of Mbit/s"),
-        ("rate_up", "Infinity", "a number of Mbit/s"),
-        ("cycle_months", "7", "from the list"),
-        ("cycle_months", "x", "from the list"),
-    ],
-)
-def test_a_wrong_plan(portal, field, value, sentence):
-    answer = post(portal.as_staff(), "/staff/plans/new", **{**PLAN, field: value})
-    assert answer.status_code == 400
-    assert sentence.casefold() in errors(answer.text)[field].casefold()
+WRONG_PLAN = [
+    ("name", "", "needs a name"),
+    ("name", "Home 100", "already"),
+    ("price", "", "Type a price"),
+    ("price", "-1", "not negative"),
+    ("price", "1.234", "is not an amount"),
+    ("price", "9" * 40, "is not an amount"),
+    ("tax_percent", "101", "between 0 and 100"),
+    ("tax_percent", "x", "is not a percentage"),
+    ("tax_percent", "NaN", "between 0 and 100"),
+    ("rate_down", "fast", "a number of Mbit/s"),
+    ("rate_down", "-1", "a number of Mbit/s"),
+    ("rate_up", "0.0000001", "a number of Mbit/s"),
+    ("rate_up", "1e9", "a number of Mbit/s"),
+    ("rate_up", "Infinity", "a number of Mbit/s"),
+    ("cycle_months", "7", "from the list"),
+    ("cycle_months", "x", "from the list"),
+]
+
+
+def test_a_wrong_plan(portal, subtests):
+    browser = portal.as_staff()
+    for field, value, sentence in WRONG_PLAN:
+        with subtests.test(field=field, value=value[:20]):
+            answer = post(browser, "/staff/plans/new", **{**PLAN, field: value})
+            assert answer.status_code == 400
+            assert list(errors(answer.text)) == [field]
+            assert sentence in errors(answer.text)[field]
     assert count(plan) == 1
 
 
@@ -124,27 +128,30 @@ def test_a_service_is_added_and_has_access_at_once(portal):
     assert "203.0.113.77" in browser.get(f"/staff/subscribers/{anna}").text
 
 
-@pytest.mark.parametrize(
-    ("field", "value", "sentence"),
-    [
-        ("login", "", "needs a login"),
-        ("login", "line1", "is taken"),
-        ("login", "ü" * 130, "at most 253 bytes"),
-        ("password", "", "needs a password"),
-        ("password", "ü" * 70, "at most 128 bytes"),
-        ("starts_on", "31.12.2026", "2026-11-25"),
-        ("starts_on", "2026-02-30", "2026-11-25"),
-        ("address", "300.1.1.1", "not an IPv4 address"),
-        ("address", "2001:db8::1", "not an IPv4 address"),
-        ("plan_id", "99", "from the list"),
-        ("plan_id", "x", "from the list"),
-    ],
-)
-def test_a_wrong_service(portal, field, value, sentence):
+WRONG_SERVICE = [
+    ("login", "", "needs a login"),
+    ("login", "line1", "is taken"),
+    ("login", "ü" * 130, "at most 253 bytes"),
+    ("password", "", "needs a password"),
+    ("password", "ü" * 70, "at most 128 bytes"),
+    ("starts_on", "31.12.2026", "2026-11-25"),
+    ("starts_on", "2026-02-30", "2026-11-25"),
+    ("address", "300.1.1.1", "not an IPv4 address"),
+    ("address", "2001:db8::1", "not an IPv4 address"),
+    ("plan_id", "99", "from the list"),
+    ("plan_id", "x", "from the list"),
+]
+
+
+def test_a_wrong_service(portal, subtests):
     anna = portal.subscriber("Anna", login="line1")
-    answer = post(portal.as_staff(), f"/staff/subscribers/{anna}/services/new", **{**SERVICE, field: value})
-    assert answer.status_code == 400
-    assert sentence in errors(answer.text)[field]
+    browser = portal.as_staff()
+    for field, value, sentence in WRONG_SERVICE:
+        with subtests.test(field=field, value=value[:20]):
+            answer = post(browser, f"/staff/subscribers/{anna}/services/new", **{**SERVICE, field: value})
+            assert answer.status_code == 400
+            assert list(errors(answer.text)) == [field]
+            assert sentence in errors(answer.text)[field]
     assert count(service) == 1
 
 
@@ -159,25 +166,28 @@ def test_a_nas_is_added_without_showing_its_secret(portal):
     assert "s3cret" not in browser.get("/staff/trail").text
 
 
-@pytest.mark.parametrize(
-    ("field", "value", "sentence"),
-    [
-        ("name", "", "needs a name"),
-        ("name", "tower-1", "exists already"),
-        ("network", "", "Type an address"),
-        ("network", "tower", "not an address or network"),
-        ("network", "192.0.2.1/24", "not an address or network"),
-        ("network", "192.0.2.1", "exists already"),
-        ("secret", "", "needs a shared secret"),
-        ("kind", "toaster", "from the list"),
-        ("message_authenticator", "maybe", "from the list"),
-        ("coa_port", "0", "between 1 and 65535"),
-        ("coa_port", "x", "whole number"),
-        ("coa_port", "9" * 30, "between 1 and 65535"),
-    ],
-)
-def test_a_wrong_nas(portal, field, value, sentence):
-    answer = post(portal.as_staff(), "/staff/nas/new", **{**NAS, field: value})
-    assert answer.status_code == 400
-    assert sentence in errors(answer.text)[field]
+WRONG_NAS = [
+    ("name", "", "needs a name"),
+    ("name", "tower-1", "exists already"),
+    ("network", "", "Type an address"),
+    ("network", "tower", "not an address or network"),
+    ("network", "192.0.2.1/24", "not an address or network"),
+    ("network", "192.0.2.1", "exists already"),
+    ("secret", "", "needs a shared secret"),
+    ("kind", "toaster", "from the list"),
+    ("message_authenticator", "maybe", "from the list"),
+    ("coa_port", "0", "between 1 and 65535"),
+    ("coa_port", "x", "whole number"),
+    ("coa_port", "9" * 30, "between 1 and 65535"),
+]
+
+
+def test_a_wrong_nas(portal, subtests):
+    browser = portal.as_staff()
+    for field, value, sentence in WRONG_NAS:
+        with subtests.test(field=field, value=value[:20]):
+            answer = post(browser, "/staff/nas/new", **{**NAS, field: value})
+            assert answer.status_code == 400
+            assert list(errors(answer.text)) == [field]
+            assert sentence in errors(answer.text)[field]
     assert count(nas) == 1

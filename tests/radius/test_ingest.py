@@ -428,7 +428,7 @@ def test_a_session_closed_by_others_meanwhile_keeps_its_end(house):
         journal.account("Start", "s1", "ann", at=at(0))
         house.ingest()
         with house.engine.begin() as tx:
-            tx.execute(update(session).values(stopped_at=at(500), terminate_cause="Unknown-To-NAS"))
+            tx.execute(update(session).values(stopped_at=at(500), terminate_cause="Session-Unknown-To-NAS"))
         journal.account("Interim-Update", "s1", "ann", ("Acct-Session-Time", 300), ("Acct-Input-Octets", 5), at=at(300))
     house.ingest()
     assert house.rows(select(session.c.stopped_at, session.c.octets_in)) == [(at(500), 5)]
