@@ -69,7 +69,7 @@ def add_nas(
         subject_id=nas_id,
         detail={"name": name, "network": str(parsed), "kind": kind},
     )
-    return nas_id
+    return int(nas_id)
 
 
 def set_coa_port(tx: Connection, actor: str, nas_id: int, coa_port: int) -> None:

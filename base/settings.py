@@ -1,7 +1,8 @@
 """Deployment settings: one frozen object per process; a change needs a restart.
 
-Order, first wins: environment (`TOLLKEEPER_…`), secret files (`/run/secrets/tollkeeper_…`), `tollkeeper.toml` in the
-working directory (or the file named by TOLLKEEPER_CONFIG), defaults. Business settings are rows: see base.business.
+Order, first wins: environment (`TOLLKEEPER_…`), secret files (`/run/secrets/tollkeeper_…`, or in the folder named by
+TOLLKEEPER_SECRETS_DIR; plain files, no links that lead out of it), `tollkeeper.toml` in the working directory (or the
+file named by TOLLKEEPER_CONFIG), defaults. Business settings are rows: see base.business.
 """
 
 import os
@@ -15,6 +16,7 @@ from pydantic_settings import (
     BaseSettings,
     NoDecode,
     PydanticBaseSettingsSource,
+    SecretsSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
@@ -25,7 +27,7 @@ CommaList = Annotated[tuple[str, ...], NoDecode]
 
 
 # Names with our prefix that are not settings: what one process of ours hands to another.
-_HANDED_DOWN = ("CONFIG", "SOCKETS", "TEST_DATABASE_URL")
+_HANDED_DOWN = ("CONFIG", "SECRETS_DIR", "SOCKETS", "TEST_DATABASE_URL")
 _HANDED_TO_STRIPE = f"{PREFIX}SANDBOX_STRIPE_"
 
 
@@ -40,7 +42,6 @@ class Settings(BaseSettings):
         env_prefix=PREFIX,
         frozen=True,
         extra="forbid",
-        secrets_dir="/run/secrets" if Path("/run/secrets").is_dir() else None,
         use_attribute_docstrings=True,
     )
 
@@ -162,12 +163,21 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Environment, then secret files, then tollkeeper.toml."""
         toml = TomlConfigSettingsSource(settings_cls, os.environ.get(f"{PREFIX}CONFIG", "tollkeeper.toml"))
-        return init_settings, env_settings, file_secret_settings, toml
+        return init_settings, env_settings, SecretsSettingsSource(settings_cls, _secrets_dir()), toml
 
     @property
     def secret_keys(self) -> Path:
         """The file that holds the encryption keys."""
         return self.keys_file or self.data_dir / "secrets" / "keys"
+
+
+def _secrets_dir() -> str | None:
+    """The folder of secret files: the one that was named, or the one that containers have."""
+    if named := os.environ.get(f"{PREFIX}SECRETS_DIR"):
+        if not Path(named).is_dir():
+            raise WrongSetting(f"{PREFIX}SECRETS_DIR is {named!r}, which is not a folder that this process can enter.")
+        return named
+    return "/run/secrets" if Path("/run/secrets").is_dir() else None
 
 
 def network(text: str) -> IPv4Network | IPv6Network:
@@ -186,6 +196,8 @@ def load(**values: object) -> Settings:
         return Settings(**values)  # type: ignore[arg-type]
     except ValidationError as error:
         raise WrongSetting("\n".join(_explain(fault) for fault in error.errors())) from None
+    except OSError as error:
+        raise WrongSetting(f"{error.filename} holds settings, and cannot be read: {error.strerror}.") from None
 
 
 @cache

@@ -219,7 +219,10 @@ enforcement = Table(
     metadata,
     Column("session_id", BigInteger, ForeignKey("session.id"), primary_key=True),
     Column("applied_version", BigInteger),  # version of the last acknowledged request; NULL: none yet
-    Column("failures", Integer, nullable=False, server_default="0"),
+    instant("disconnected_at", nullable=True),  # real time, when that request was a Disconnect
+    Column("in_doubt", Boolean, nullable=False, server_default="false"),  # a CoA left, and no ACK is known
+    Column("tried_version", BigInteger),  # version of the last request; a newer one does not wait
+    Column("failures", Integer, nullable=False, server_default="0"),  # of that version, in a row
     instant("next_try_at", nullable=True),  # real time
 )
 
@@ -293,7 +296,7 @@ login_log = Table(
     Index("ix_login_log_at", "at"),
 )
 
-# Packets that were dropped, per node and name. Writer: radius.ingest. Readers: portal, console.
+# Packets that were dropped, by name and source. Writer: radius.ingest, coa for its own. Readers: portal, console.
 drop_count = Table(
     "drop_count",
     metadata,

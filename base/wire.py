@@ -26,4 +26,4 @@ def ask(tx: Connection, act: Act, session_id: int, author: str) -> int:
     assert row_id is not None
     trail.record(tx, author, f"session.{act.value}", subject="session", subject_id=session_id)
     notify(tx, CHANNEL)
-    return row_id
+    return int(row_id)

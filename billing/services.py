@@ -56,7 +56,7 @@ def add_subscriber(
     )
     assert subscriber_id is not None
     trail.record(tx, actor, "subscriber.added", subject="subscriber", subject_id=subscriber_id, detail={"name": name})
-    return subscriber_id
+    return int(subscriber_id)
 
 
 def add_plan(
@@ -96,7 +96,7 @@ def add_plan(
     )
     assert plan_id is not None
     trail.record(tx, actor, "plan.added", subject="plan", subject_id=plan_id, detail={"name": name})
-    return plan_id
+    return int(plan_id)
 
 
 def add_service(
@@ -147,7 +147,7 @@ def add_service(
     assert service_id is not None
     trail.record(tx, actor, "service.added", subject="service", subject_id=service_id, detail={"login": login})
     refresh_access(tx, vault, [service_id], now, because=f"service:{service_id}")
-    return service_id
+    return int(service_id)
 
 
 def set_staff_order(tx: Connection, vault: Vault, actor: str, service_id: int, order: str, note: str) -> None:

@@ -21,6 +21,7 @@ from celery.beat import Scheduler, Service
 from celery.exceptions import CPendingDeprecationWarning
 from celery.signals import setup_logging
 
+from base import pulse
 from base.database import address
 from base.jobs import Job, Lane
 from base.log import alarm, logger
@@ -128,6 +129,17 @@ def reach_broker() -> None:
         raise BrokerAway(f"the broker does not answer: {error}") from error
 
 
+def declare_queues() -> None:
+    """Declare every lane's queue before any thread does.
+
+    The memory transport looks for an exchange and then makes it: two threads that do so at once make it twice, the
+    second over the first, and the queue that was bound in between never gets a message again.
+    """
+    with app.connection_for_write() as connection:
+        for lane in Lane:
+            app.amqp.queues[lane.value].bind(connection.default_channel).declare()
+
+
 def main(lanes: Sequence[Lane], beat: bool) -> None:
     """Serve `lanes`, and with `beat` keep the tick going, until SIGTERM or SIGINT; ends within three seconds.
 
@@ -144,13 +156,17 @@ def main(lanes: Sequence[Lane], beat: bool) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     warnings.filterwarnings("ignore", message=".*superuser privileges")  # JSON only, so root is no danger here
+    if _in_process(config):
+        declare_queues()
     parts = _parts(_servable(lanes), beat, config)
     warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)  # Celery shows them; we chose with care
     threads = [threading.Thread(target=part.run, name=part.name, daemon=True) for part in parts]
     for thread in threads:
         thread.start()
     log.info("worker.started", lanes=[lane.value for lane in lanes], beat=beat)
+    name = _process_name(lanes)
     while not stop.wait(0.5):
+        pulse.beat(config.data_dir, name)
         ended = [thread.name for thread in threads if not thread.is_alive()]
         if ended:
             alarm("worker_part_ended", parts=ended)
@@ -212,6 +228,11 @@ def _leave(code: int) -> None:
     logging.shutdown()
     sys.stdout.flush()
     os._exit(code)
+
+
+def _process_name(lanes: Sequence[Lane]) -> str:
+    """What `tollkeeper health` calls this process."""
+    return {(): "beat", (Lane.DOCUMENTS,): "documents"}.get(tuple(lanes), "worker")
 
 
 def _in_process(config: Settings) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum
 
 from base.access import AccessLevel, AccessPolicy
+from coa.exchange import RESOURCES_UNAVAILABLE, SESSION_NOT_FOUND, Answer, Nak
 from radius.dialects import Pairs, SessionIdentity, change, identify
 
 
@@ -48,25 +49,42 @@ def decide_step(
 
     `policy` is None when its service is gone.
     """
-    who = identify(kind, identity)
     if policy is None or policy.level >= AccessLevel.BLOCKED or applied is None:
-        return Step(Act.DISCONNECT, who)
+        return fall_back(kind, identity)
     changes = change(kind, dict(applied), policy)
     if changes is None:
-        return Step(Act.DISCONNECT, who)
-    return Step(Act.COA, who + changes) if changes else NOTHING
+        return fall_back(kind, identity)
+    return Step(Act.COA, identify(kind, identity) + changes) if changes else NOTHING
+
+
+def decide_again(
+    kind: str, identity: SessionIdentity, applied: Mapping[str, object] | None, policy: AccessPolicy | None
+) -> Step:
+    """The step for somebody who doubts that the session has what it should: its speed is sent once more."""
+    step = decide_step(kind, identity, applied, policy)
+    if step is NOTHING and policy is not None:
+        return decide_step(kind, identity, {**policy.obeyed(), "rate_down": None, "rate_up": None}, policy)
+    return step
 
 
 def fall_back(kind: str, identity: SessionIdentity) -> Step:
-    """What to do when a CoA was refused: the session comes back by itself and gets the current policy."""
+    """What always works: the session is asked to come back, and gets the current policy."""
     return Step(Act.DISCONNECT, identify(kind, identity))
 
 
-def priority(applied: Mapping[str, object] | None, policy: AccessPolicy | None, *, ordered: bool) -> Priority:
-    """How urgent a step is."""
-    if ordered:
-        return Priority.ORDER
-    level = None if applied is None else applied.get("level")
-    if policy is not None and isinstance(level, int) and policy.level < level:
-        return Priority.RESTORE
-    return Priority.RESTRICT
+def is_gone(answer: Answer) -> bool:
+    """Whether the NAS says that it has no such session (any more)."""
+    return isinstance(answer, Nak) and answer.error_cause == SESSION_NOT_FOUND
+
+
+def falls_back(step: Step, answer: Answer) -> bool:
+    """Whether a Disconnect must follow, for this NAS will not change this session in place."""
+    if step.act is not Act.COA or not isinstance(answer, Nak):
+        return False
+    return answer.error_cause not in (SESSION_NOT_FOUND, RESOURCES_UNAVAILABLE)
+
+
+def priority(applied: AccessLevel | None, wanted: AccessLevel | None) -> Priority:
+    """How urgent it is to bring a session from one level to another; None: not known, or no service."""
+    better = applied is not None and wanted is not None and wanted < applied
+    return Priority.RESTORE if better else Priority.RESTRICT

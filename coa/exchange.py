@@ -9,10 +9,10 @@ from random import Random
 
 from radius.packet import Code, Malformed, check_message_authenticator, check_response, parse
 
-FIRST_WAIT, LONGEST_WAIT, MOST_SENDS, LONGEST_LIFE = 2.0, 16.0, 5, 30.0  # IRT, MRT, MRC, MRD
 ERROR_CAUSE = 101
+RESOURCES_UNAVAILABLE, SESSION_NOT_FOUND = 506, 503
 
-ERROR_CAUSES: dict[int, str] = {
+ERROR_CAUSES: dict[int, str] = {  # RFC 5176 section 3.5, RFC 5580 section 4.9, RFC 7930 section 4
     201: "Residual session context removed",
     202: "Invalid EAP packet",
     401: "Unsupported attribute",
@@ -24,13 +24,29 @@ ERROR_CAUSES: dict[int, str] = {
     407: "Invalid attribute value",
     501: "Administratively prohibited",
     502: "Request not routable",
-    503: "Session context not found",
+    SESSION_NOT_FOUND: "Session context not found",
     504: "Session context not removable",
     505: "Other proxy processing error",
-    506: "Resources unavailable",
+    RESOURCES_UNAVAILABLE: "Resources unavailable",
     507: "Request initiated",
     508: "Multiple session selection unsupported",
+    509: "Location info required",
+    601: "Response too big",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """How long and how often to ask before silence is the answer; seconds (RFC 5080 section 2.2.1)."""
+
+    first: float = 2.0
+    "IRT: until the first retransmission."
+    longest: float = 16.0
+    "MRT: between two retransmissions, at most."
+    sends: int = 5
+    "MRC: datagrams, at most."
+    life: float = 30.0
+    "MRD: of it all, at most."
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,32 +74,36 @@ _NEGATIVE = {Code.COA_REQUEST: Code.COA_NAK, Code.DISCONNECT_REQUEST: Code.DISCO
 class Transaction:
     """A request on its way; times are seconds of any steady clock."""
 
-    def __init__(self, code: Code, datagram: bytes, secret: bytes, now: float, jitter: Random) -> None:
+    def __init__(self, code: Code, datagram: bytes, secret: bytes, now: float, jitter: Random, waits: Waits) -> None:
         self.datagram = datagram
-        self.sends = 0
         self.answer: Answer | None = None
         self.next_at = now
         "When `on_timer` has something to do."
-        self._code, self._secret, self._jitter = code, secret, jitter
+        self._code, self._secret, self._jitter, self._waits = code, secret, jitter, waits
         self._identifier, self._authenticator = datagram[1], datagram[4:20]
-        self._ends_at = now + LONGEST_LIFE
+        self._ends_at = now + waits.life
+        self._sends = 0
         self._wait = 0.0
 
     def on_timer(self, now: float) -> bytes | None:
         """The datagram to send now, or None; after the last wait the answer is Silence."""
         if self.answer is not None or now < self.next_at:
             return None
-        if self.sends == MOST_SENDS or now >= self._ends_at:
+        if self._sends == self._waits.sends or now >= self._ends_at:
             self.answer = Silence()
             return None
         shake = self._jitter.uniform(-0.1, 0.1)
-        if self.sends == 0:
-            self._wait = FIRST_WAIT * (1 + shake)
+        if self._sends == 0:
+            self._wait = self._waits.first * (1 + shake)
         else:
-            self._wait = min(self._wait * (2 + shake), LONGEST_WAIT * (1 + shake))
-        self.sends += 1
+            self._wait = min(self._wait * (2 + shake), self._waits.longest * (1 + shake))
+        self._sends += 1
         self.next_at = min(now + self._wait, self._ends_at)
         return self.datagram
+
+    def give_up(self) -> None:
+        """Wait no longer."""
+        self.answer = self.answer or Silence()
 
     def on_datagram(self, datagram: bytes) -> str | None:
         """Take an answer; the name under which it is dropped when it is not one, else None."""

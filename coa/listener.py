@@ -7,12 +7,13 @@ from typing import Any
 import psycopg
 from sqlalchemy import Engine
 
-from base import feed, wire
+from base import feed, sessions, wire
 from base.database import raw_connection
-from base.log import logger
+from base.log import alarm, logger
 
-SESSIONS_CHANNEL = "tollkeeper_sessions"
 _LEADER = 0x636F61  # advisory lock 'coa': one sender at a time
+# The server must notice when this host is gone without a word, or nobody else could ever lead (postgresql.conf).
+_NOTICE_WHEN_GONE = ("tcp_keepalives_idle = 5", "tcp_keepalives_interval = 2", "tcp_keepalives_count = 3")
 
 
 class Listener:
@@ -39,22 +40,30 @@ class Listener:
             try:
                 with raw_connection(self._url) as connection:
                     self._lead(connection)
-            except psycopg.Error as error:
-                logger().warning("database.away", error=str(error).splitlines()[0])
+            except Exception as error:
+                if isinstance(error, psycopg.Error):
+                    logger().warning("database.away", error=str(error).partition("\n")[0])
+                else:
+                    alarm("listener_failed")
                 self._stop.wait(0.5)
-            finally:
-                self.leads = False
 
     def _lead(self, connection: psycopg.Connection) -> None:
-        while not self._stop.is_set():
-            row = connection.execute("SELECT pg_try_advisory_lock(%s)", (_LEADER,)).fetchone()
-            if row is not None and row[0]:
-                break
-            self._stop.wait(1.0)
-        for channel in (feed.CHANNEL, wire.CHANNEL, SESSIONS_CHANNEL):
+        for setting in _NOTICE_WHEN_GONE:
+            connection.execute(f"SET {setting}")
+        while not self._take_lock(connection):
+            if self._stop.wait(1.0):
+                return
+        for channel in (feed.CHANNEL, wire.CHANNEL, sessions.CHANNEL):
             connection.execute(f"LISTEN {channel}")
-        self.leads = True
-        self._ring()
-        while not self._stop.is_set():
-            for _ in connection.notifies(timeout=0.5, stop_after=1):
-                self._ring()
+        try:
+            self.leads = True
+            self._ring()
+            while not self._stop.is_set():
+                for _ in connection.notifies(timeout=0.5, stop_after=1):
+                    self._ring()
+        finally:
+            self.leads = False
+
+    def _take_lock(self, connection: psycopg.Connection) -> bool:
+        row = connection.execute("SELECT pg_try_advisory_lock(%s)", (_LEADER,)).fetchone()
+        return row is not None and bool(row[0])

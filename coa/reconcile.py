@@ -1,240 +1,266 @@
 """The loop that makes desired and applied equal: level-triggered, so there is no message to lose.
 
-A bell (feed, new sessions, somebody's request) makes it look at once; a sweep looks without any bell. What it sees is
-only that a session's version is not its policy's; what to do is decided anew just before sending. One request in
-flight per session, a window of requests per device, the most urgent first.
+A bell (feed, new sessions, somebody's request) makes it look at what the bell is about; a sweep looks at everything
+without any bell. What it sees is only that a session's version is not its policy's; what to do is decided anew just
+before sending. One request under way per session, a window per device, the most urgent first.
 """
 
 import asyncio
-import heapq
-import itertools
+import contextlib
+import resource
 import signal
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import partial
-from typing import Any, TypeVar
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache, partial
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
-from base import clock, wire
+from base import clock, feed, pulse, wire
 from base.crypto import Vault, open_vault
 from base.database import address, connect, transaction
 from base.log import alarm, logger
 from base.settings import Settings
-from coa import tables
+from coa import outcomes, targets
+from coa.barrier import Barrier
+from coa.batch import Batch
 from coa.client import Client
-from coa.decide import NOTHING, Act, Priority, Step, decide_step, fall_back, priority
-from coa.exchange import ERROR_CAUSES, Ack, Answer, Nak, Silence
+from coa.decide import (
+    NOTHING,
+    Act,
+    Priority,
+    Step,
+    decide_again,
+    decide_step,
+    fall_back,
+    falls_back,
+    is_gone,
+    priority,
+)
+from coa.errands import Errand, Errands
+from coa.exchange import ERROR_CAUSES, Ack, Silence
 from coa.listener import Listener
+from coa.outcomes import Attempt, Outcome
+from coa.targets import Different, Request, Target
 from radius.packet import Code
 
-SWEEP = 2.0  # seconds between looks that need no bell
-WINDOW = 32  # requests in flight to one device
+SWEEP = 5.0  # seconds between looks that need no bell
+RETRY = 0.5  # seconds until the next look after one that failed
+PATIENCE = 1.0  # seconds that an answer may take when the process is to end, and again for keeping it
 BARRIER = 2.0  # seconds that a Disconnect waits for radius nodes to know what the redial must be told
-BARRIER_POLL = 0.01
-
-T = TypeVar("T")
 _CODES = {Act.COA: Code.COA_REQUEST, Act.DISCONNECT: Code.DISCONNECT_REQUEST}
-
-
-@dataclass(order=True, slots=True)
-class Errand:
-    """One session to bring in line; for a person's request, with the row that wants the answer."""
-
-    priority: Priority
-    order: int
-    session_id: int = field(compare=False)
-    act: wire.Act | None = field(compare=False, default=None)
-    wire_request_id: int | None = field(compare=False, default=None)
-
-
-class Device:
-    """The queue and window of one device."""
-
-    def __init__(self) -> None:
-        self.waiting: list[Errand] = []
-        self.running = 0
+ENDED = "The session had ended already."
+IN_LINE = "The session has everything it should have."
+FAILED = "It could not be done; the log of coa says why."
 
 
 class Reconciler:
-    """Brings sessions in line while this process is the one sender."""
+    """Brings sessions in line while `leads` says that this process is the one sender."""
 
-    def __init__(self, engine: Engine, vault: Vault, client: Client) -> None:
-        self._engine, self._vault, self._client = engine, vault, client
-        self._devices: dict[tuple[str, int], Device] = {}
-        self._busy: set[int] = set()  # sessions queued or in flight
-        self._asked: set[int] = set()  # requests of people, queued or in flight
-        self._order = itertools.count()
+    def __init__(self, engine: Engine, vault: Vault, client: Client, leads: Callable[[], bool] = lambda: True) -> None:
+        self._engine, self._client, self._leads = engine, client, leads
+        self._unlock = lru_cache(maxsize=4096)(vault.unlock)
+        self._targets = Batch(engine, targets.read_targets)
+        self._doubts = Batch(engine, outcomes.doubt)
+        self._outcomes = Batch(engine, outcomes.keep)
+        self._replies = Batch(engine, outcomes.reply)
+        self._drops = Batch(engine, outcomes.add_drops)
+        self._barrier = Barrier(partial(Batch(engine, targets.read_nodes).do, None))
+        self._errands = Errands()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._cursor: feed.Cursor | None = None
+        "Where in the feed the last look ended; None: look at everything."
+        self._newest = 0
+        "The highest id of a session at the last look."
 
-    async def look(self) -> None:
-        """Queue every session that differs from its policy, and what people asked for."""
-        targets, requests = await self._in_transaction(self._read)
-        for row in requests:
-            if row.id not in self._asked:
-                target = await self._in_transaction(partial(self._session, session_id=row.session_id))
-                self._take_request(row, target)
-        for target in targets:
-            if target.session_id not in self._busy:
-                rank = priority(target.applied, target.policy, ordered=False)
-                self._queue(target, Errand(rank, next(self._order), target.session_id))
+    async def look(self, *, everything: bool) -> None:
+        """Queue what differs: what changed since the last look, or everything; and what people asked for."""
+        cursor, self._cursor = self._cursor, None  # should this look fail, the next one is at everything
+        everything = everything or cursor is None
+        busy = self._errands.sessions if everything else []
+        different, requests, self._cursor = await asyncio.to_thread(self._read, cursor, everything, busy)
+        for each in different:
+            rank = priority(each.applied, each.wanted)
+            self._errands.add(Errand(each.session_id, each.host, each.port, rank))
+        taken = self._errands.wire_requests if requests else set()
+        for asked in requests:
+            if asked.id not in taken:
+                act = wire.Act(asked.act)
+                self._errands.add(Errand(asked.session_id, asked.host, asked.port, Priority.ORDER, act, asked.id))
+        self._begin()
+        if everything and self._client.drops:
+            drops = Counter(self._client.drops)
+            self._client.drops.clear()
+            await self._drops.do(drops)
 
-    def _read(self, tx: Connection) -> tuple[list[tables.Target], Sequence[Any]]:
-        return tables.read_different(tx, self._vault, None, sorted(self._busy)), tables.open_requests(tx)
+    def _read(
+        self, cursor: feed.Cursor | None, everything: bool, busy: list[int]
+    ) -> tuple[list[Different], list[Request], feed.Cursor]:
+        with transaction(self._engine) as tx:
+            cursor = cursor or feed.Cursor(feed.horizon(tx))
+            services = sorted({change.subject_id for change in cursor.read(tx) if change.kind == "policy"})
+            since, self._newest = self._newest, targets.read_newest(tx)
+            if everything:
+                different = targets.read_different(tx, busy=busy)
+            else:
+                different = targets.read_different(tx, services=services, newest=since)
+            return different, targets.read_requests(tx), cursor
 
-    def _session(self, tx: Connection, session_id: int) -> tables.Target | None:
-        return tables.read_session(tx, self._vault, session_id)
+    def _begin(self, device: tuple[str, int] | None = None) -> None:
+        if self._leads():
+            for errand in self._errands.start(device):
+                task = asyncio.create_task(self._run(errand))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
 
-    def _take_request(self, row: Any, target: tables.Target | None) -> None:
-        if target is None:
-            self._spawn(self._answer(row.id, "The session had ended already."))
-        elif row.session_id not in self._busy:
-            self._asked.add(row.id)
-            errand = Errand(Priority.ORDER, next(self._order), row.session_id, wire.Act(row.act), row.id)
-            self._queue(target, errand)
-
-    def _queue(self, target: tables.Target, errand: Errand) -> None:
-        self._busy.add(errand.session_id)
-        device = self._devices.setdefault((target.host, target.port), Device())
-        heapq.heappush(device.waiting, errand)
-        self._start_waiting(device)
-
-    def _start_waiting(self, device: Device) -> None:
-        while device.waiting and device.running < WINDOW:
-            device.running += 1
-            self._spawn(self._run(device, heapq.heappop(device.waiting)))
-
-    def _spawn(self, work: Any) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _run(self, device: Device, errand: Errand) -> None:
+    async def _run(self, errand: Errand) -> None:
         try:
             await self._bring_in_line(errand)
         except Exception:
             alarm("session_not_reconciled", session_id=errand.session_id)
+            with contextlib.suppress(Exception):  # what is wrong has just been said
+                await self._give_up(errand)
         finally:
-            device.running -= 1
-            self._busy.discard(errand.session_id)
-            if errand.wire_request_id is not None:
-                self._asked.discard(errand.wire_request_id)
-            self._start_waiting(device)
+            self._errands.end(errand)
+            self._begin(errand.device)
 
     async def _bring_in_line(self, errand: Errand) -> None:
-        """Decide anew, send, and keep what came of it; a refused CoA is followed by a Disconnect."""
-        target = await self._in_transaction(partial(self._session, session_id=errand.session_id))
-        if target is None:
-            if errand.wire_request_id is not None:
-                await self._answer(errand.wire_request_id, "The session had ended already.")
+        """Send what is needed and keep what came of it; a CoA that the NAS will not do is followed by a Disconnect."""
+        said: list[str] = []
+        refused = False
+        while True:
+            target, step = await self._decide(errand, refused)
+            if target is None:
+                await self._reply(errand, " ".join([*said, ENDED]))
+            elif step.act is Act.NOTHING:
+                await self._keep(errand, Outcome(target, applied=True, reply=" ".join([*said, IN_LINE])))
+            else:
+                attempt = await self._send(target, step)
+                said.append(describe(attempt))
+                refused = falls_back(step, attempt.answer)
+                applied = isinstance(attempt.answer, Ack)
+                failed = not (applied or refused or is_gone(attempt.answer))
+                reply = None if refused else " ".join(said)
+                await self._keep(errand, Outcome(target, applied, failed, attempt, reply))
+                if refused:
+                    continue
             return
-        step = _step(target, errand)
-        if step is NOTHING or step.act is Act.NOTHING:
-            version = target.policy.version if target.policy else 0
-            await self._in_transaction(lambda tx: tables.settle(tx, target.session_id, version))
-            if errand.wire_request_id is not None:
-                await self._answer(errand.wire_request_id, "The session has everything it should have.")
-            return
-        answer = await self._send(target, step, errand)
-        refused = isinstance(answer, Nak) and answer.error_cause != tables.SESSION_UNKNOWN
-        if refused and step.act is Act.COA:
-            await self._send(target, fall_back(target.kind, target.identity), errand)
 
-    async def _send(self, target: tables.Target, step: Step, errand: Errand) -> Answer:
-        if step.act is Act.DISCONNECT and target.feed_xid is not None:
-            await self._wait_for_nodes(target.feed_xid)
+    async def _decide(self, errand: Errand, refused: bool) -> tuple[Target | None, Step]:
+        """The session and the step that it needs now; before a Disconnect the radius nodes must know what we know."""
+        until = asyncio.get_running_loop().time() + BARRIER
+        known: int | None = None
+        while True:
+            target = await self._targets.do(errand.session_id)
+            if target is None:
+                return None, NOTHING
+            step, xid = _choose(target, errand.act, refused), target.feed_xid
+            if step.act is not Act.DISCONNECT or xid is None or xid == known or self._barrier.has_passed(xid):
+                return target, step
+            known = xid
+            left = until - asyncio.get_running_loop().time()
+            if not await self._barrier.wait(xid, left):
+                logger().warning("coa.nodes_behind", session_id=target.session_id, waited_seconds=BARRIER)
+
+    async def _send(self, target: Target, step: Step) -> Attempt:
+        secret = self._unlock(target.secret)
+        if step.act is Act.COA and not target.in_doubt:
+            await self._doubts.do(target.session_id)
         sent_at = clock.real()
-        answer, sends = await self._client.send(_CODES[step.act], step.pairs, target.secret, target.host, target.port)
-        answered_at = clock.real()
+        answer, sends = await self._client.send(_CODES[step.act], step.pairs, secret, target.host, target.port)
+        attempt = Attempt(step, answer, sends, sent_at, clock.real())
+        log = logger().debug if isinstance(answer, Ack) else logger().warning
+        log("coa.answered", session_id=target.session_id, nas=target.host, answer=describe(attempt))
+        return attempt
 
-        def keep(tx: Connection) -> None:
-            tables.record(
-                tx, target, step, answer, sends, sent_at, answered_at, clock.now(),
-                wire_request_id=errand.wire_request_id,
-            )  # fmt: skip
-            if errand.wire_request_id is not None:
-                milliseconds = round((answered_at - sent_at).total_seconds() * 1000)
-                tables.answer_request(tx, errand.wire_request_id, describe(step, answer, milliseconds))
+    async def _give_up(self, errand: Errand) -> None:
+        """What went wrong here may go right later."""
+        target = await self._targets.do(errand.session_id)
+        if target is None:
+            await self._reply(errand, ENDED)
+        else:
+            await self._keep(errand, Outcome(target, applied=False, failed=True, reply=FAILED))
 
-        await self._in_transaction(keep)
-        log = logger().warning if isinstance(answer, Silence) else logger().info
-        log("coa.answered", session=target.session_id, step=step.act.value, answer=describe(step, answer, None))
-        return answer
+    async def _keep(self, errand: Errand, outcome: Outcome) -> None:
+        await self._outcomes.do(replace(outcome, wire_request_id=errand.wire_request_id))
 
-    async def _wait_for_nodes(self, xid: int) -> None:
-        """A dropped session redials at once: whoever may answer it must know the new policy by then."""
-        deadline = asyncio.get_running_loop().time() + BARRIER
-        while asyncio.get_running_loop().time() < deadline:
-            if await self._in_transaction(lambda tx: tables.nodes_have_read(tx, xid)):
-                return
-            await asyncio.sleep(BARRIER_POLL)
-        logger().warning("coa.nodes_behind", waited_seconds=BARRIER)
+    async def _reply(self, errand: Errand, words: str) -> None:
+        if errand.wire_request_id is not None:
+            await self._replies.do((errand.wire_request_id, words))
 
-    async def _answer(self, request_id: int, result: str) -> None:
-        await self._in_transaction(lambda tx: tables.answer_request(tx, request_id, result))
-
-    async def _in_transaction(self, act: Callable[[Connection], T]) -> T:
-        def run() -> T:
-            with transaction(self._engine) as tx:
-                return act(tx)
-
-        return await asyncio.to_thread(run)
+    async def finish(self, seconds: float) -> None:
+        """Wait until nothing is under way, at most so long."""
+        until = asyncio.get_running_loop().time() + seconds
+        while self._tasks and (left := until - asyncio.get_running_loop().time()) > 0:
+            await asyncio.wait(self._tasks, timeout=left)
 
 
-def _step(target: tables.Target, errand: Errand) -> Step:
-    if errand.act is wire.Act.DISCONNECT:
-        return fall_back(target.kind, target.identity)
-    applied = None if errand.act is wire.Act.REAPPLY else target.applied
-    if errand.act is wire.Act.REAPPLY and target.applied is not None and target.policy is not None:
-        # Re-apply: as if the session had everything but its speed, so that what can be sent in place is sent.
-        applied = {**target.policy.obeyed(), "rate_down": -1, "rate_up": -1}
-    return decide_step(target.kind, target.identity, applied, target.policy)
+def _choose(target: Target, act: wire.Act | None, refused: bool) -> Step:
+    """The step that a session needs; `refused`: its NAS will not change it in place."""
+    who = target.kind, target.identity
+    if act is wire.Act.DISCONNECT:
+        return fall_back(*who)
+    decide = decide_again if act is wire.Act.REAPPLY or target.in_doubt else decide_step
+    step = decide(*who, target.applied, target.policy)
+    return fall_back(*who) if refused and step.act is Act.COA else step
 
 
-def describe(step: Step, answer: Answer, milliseconds: int | None) -> str:
+def describe(attempt: Attempt) -> str:
     """What came of a request, in words."""
-    what = "CoA" if step.act is Act.COA else "Disconnect"
-    took = "" if milliseconds is None else f" after {milliseconds} ms"
-    match answer:
-        case Ack():
-            return f"{what} acknowledged{took}."
-        case Nak(error_cause=cause):
-            return f"{what} refused{took}: {ERROR_CAUSES.get(cause or 0, 'no cause given')} ({cause or 'none'})."
-        case Silence():
-            return f"{what}: the NAS did not answer."
+    what = "CoA" if attempt.step.act is Act.COA else "Disconnect"
+    if isinstance(attempt.answer, Ack):
+        return f"{what} acknowledged after {attempt.milliseconds} ms."
+    if isinstance(attempt.answer, Silence):
+        return f"{what}: the NAS did not answer." if attempt.sends else f"{what}: it could not be sent."
+    cause = attempt.answer.error_cause
+    why = "no cause given" if cause is None else f"{ERROR_CAUSES.get(cause, 'Error-Cause')} ({cause})"
+    return f"{what} refused after {attempt.milliseconds} ms: {why}."
 
 
 def run(config: Settings) -> None:
     """Reconcile until SIGTERM or SIGINT."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # every device has source ports of its own
     asyncio.run(_serve(config))
 
 
 async def _serve(config: Settings) -> None:
-    stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    stop, bell = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     vault = open_vault(config.secret_keys)
-    engine = connect(address(config), pool_size=8)
-    bell = asyncio.Event()
+    engine = connect(address(config))
     listener = Listener(engine, lambda: loop.call_soon_threadsafe(bell.set))
-    client = Client(config.coa_host)
-    reconciler = Reconciler(engine, vault, client)
+    client = Client(config.coa_host, allowed=lambda: listener.leads)
+    reconciler = Reconciler(engine, vault, client, lambda: listener.leads and not stop.is_set())
     listener.start()
     logger().info("coa.ready")
-    try:
-        while not stop.is_set():
-            bell.clear()
-            if listener.leads:
-                try:
-                    await reconciler.look()
-                except Exception as error:
-                    logger().warning("database.away", error=str(error).splitlines()[0])
-                    await asyncio.sleep(0.5)
-            waiting = [asyncio.ensure_future(event.wait()) for event in (bell, stop)]
-            await asyncio.wait(waiting, timeout=SWEEP, return_when=asyncio.FIRST_COMPLETED)
-            for each in waiting:
-                each.cancel()
-    finally:
-        listener.stop()
-        client.close()
+    sweep_at = loop.time()
+    while not stop.is_set():
+        pulse.beat(config.data_dir, "coa")
+        bell.clear()
+        now = loop.time()
+        if not listener.leads:
+            sweep_at = now + SWEEP  # the bell rings when this process may lead
+        else:
+            try:
+                await reconciler.look(everything=now >= sweep_at)
+                if now >= sweep_at:
+                    sweep_at = now + SWEEP
+            except Exception as error:
+                if isinstance(error, SQLAlchemyError):
+                    logger().warning("database.away", error=str(error).partition("\n")[0])
+                else:
+                    alarm("look_failed")
+                sweep_at = now + RETRY
+        waiting = [asyncio.create_task(event.wait()) for event in (bell, stop)]
+        await asyncio.wait(waiting, timeout=max(0.0, sweep_at - loop.time()), return_when=asyncio.FIRST_COMPLETED)
+        for each in waiting:
+            each.cancel()
+    await reconciler.finish(PATIENCE)
+    client.give_up()
+    await reconciler.finish(PATIENCE)
+    listener.stop()
+    client.close()

@@ -13,24 +13,24 @@ class Group(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; WrongSetting and its like end with their message, never with a traceback."""
-        from base.crypto import SecretsUnavailable
-        from base.database import DatabaseUnavailable
-        from base.pgembed import EmbeddedPostgresError
-        from console.ports import Taken
-        from console.schema import SchemaUnknown
-
         try:
             return super().invoke(ctx)
-        except (
-            WrongSetting,
-            SecretsUnavailable,
-            DatabaseUnavailable,
-            SchemaUnknown,
-            EmbeddedPostgresError,
-            Taken,
-        ) as error:
+        except Exception as error:
+            if not isinstance(error, _meant_for_people()):
+                raise
             click.echo(f"tollkeeper: {error}", err=True)
             sys.exit(2)
+
+
+def _meant_for_people() -> tuple[type[Exception], ...]:
+    """Imported only when something went wrong: a health check costs a third without them."""
+    from base.crypto import SecretsUnavailable
+    from base.database import DatabaseUnavailable
+    from base.pgembed import EmbeddedPostgresError
+    from console.ports import Taken
+    from console.schema import SchemaUnknown
+
+    return WrongSetting, SecretsUnavailable, DatabaseUnavailable, SchemaUnknown, EmbeddedPostgresError, Taken
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -137,6 +137,20 @@ def doctor() -> None:
 
 
 @main.command()
+@click.argument("process")
+def health(process: str) -> None:
+    """Whether PROCESS of this machine is well: radius, ingest, coa, web, worker, documents or beat."""
+    from base.settings import settings
+    from console.health import PROCESSES, complaint
+
+    if process not in PROCESSES:
+        raise click.BadParameter(f"{process!r} is not one of {', '.join(PROCESSES)}.", param_hint="PROCESS")
+    wrong = complaint(settings(), process)
+    click.echo(wrong or f"{process} is well.")
+    sys.exit(1 if wrong else 0)
+
+
+@main.command()
 def radius() -> None:
     """Answer logins and accounting on this node."""
     from radius.server import run
@@ -174,6 +188,15 @@ def worker(lanes: str, beat: bool) -> None:
         raise click.BadParameter(f"{unknown[0]!r} is not one of {', '.join(known)}.", param_hint="--lanes")
     _ready("worker")
     work([known[name] for name in chosen], beat)
+
+
+@main.command()
+def beat() -> None:
+    """Send the tick that makes time pass, where several workers share a broker; one is enough, more do no harm."""
+    from billing.worker import main as work
+
+    _ready("beat")
+    work([], True)
 
 
 @main.command()

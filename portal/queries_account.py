@@ -138,7 +138,7 @@ def open_sessions_at(tx: Connection, address: str) -> list[Row[Any]]:
 
 def switching(tx: Connection, subscriber_id: int) -> bool:
     """Whether an open session of this subscriber is known to obey an older version than the current one."""
-    obeys = func.greatest(session.c.accepted_version, enforcement.c.applied_version)  # NULL only when both are
+    obeys = func.coalesce(enforcement.c.applied_version, session.c.accepted_version)  # NULL only when both are
     query = (
         select(session.c.id)
         .join(service, service.c.id == session.c.service_id)

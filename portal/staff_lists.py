@@ -44,7 +44,7 @@ def _plans() -> Select[Any]:
 
 
 def _behind() -> list[ColumnElement[bool]]:
-    obeys = func.greatest(session.c.accepted_version, enforcement.c.applied_version)
+    obeys = func.coalesce(enforcement.c.applied_version, session.c.accepted_version)
     return [queries_account.is_open(), obeys < policy.c.version]
 
 

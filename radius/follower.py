@@ -27,7 +27,8 @@ from radius.snapshot import Changes, read_changes, read_contents, save
 
 HEARTBEAT = 0.5  # seconds; coa counts a node as live for 2 s
 WHOLE_READING = 60.0  # seconds between readings that need no bell
-SAVE_EVERY = 5.0  # seconds between two writes of the snapshot file, when something changed
+SAVE_EVERY = 5.0  # seconds between two writes of the snapshot file, when something changed; more where it takes long
+LONGEST_PAUSE = 5.0  # seconds between two attempts while the database is away
 
 Post = Callable[[Callable[[], None]], Any]
 
@@ -48,8 +49,9 @@ class Follower:
         self._book, self._engine, self._vault, self._node_id = book, engine, vault, node_id
         self._snapshot_path, self._post, self._counters = snapshot_path, post, counters
         self._stop = threading.Event()
+        self._failures = 0
         self._unsaved = False
-        self._saved_at = 0.0
+        self._save_at = 0.0
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
 
     def start(self) -> None:
@@ -62,7 +64,6 @@ class Follower:
         self._thread.join(2 * HEARTBEAT)
 
     def _run(self) -> None:
-        pause = 0.2
         while not self._stop.is_set():
             try:
                 self._follow()
@@ -71,16 +72,15 @@ class Follower:
                     logger().warning("database.away", error=str(error).partition("\n")[0])
                 else:
                     alarm("follower_failed")
-                self._stop.wait(pause)
-                pause = min(5.0, pause * 2)
-            else:
-                pause = 0.2
+                self._stop.wait(min(LONGEST_PAUSE, 0.2 * 2 ** min(self._failures, 10)))
+                self._failures += 1
 
     def _follow(self) -> None:
         url = self._engine.url.render_as_string(hide_password=False)
         with raw_connection(url) as bell:
             bell.execute(f"LISTEN {feed.CHANNEL}")
             cursor, read_at = self._read_everything(), time.monotonic()
+            self._failures = 0
             while not self._stop.is_set():
                 with transaction(self._engine) as tx:
                     changes = read_changes(tx, self._vault, cursor)
@@ -137,10 +137,12 @@ class Follower:
             tx.execute(statement.on_conflict_do_update(index_elements=["id"], set_=row))
 
     def _save(self) -> None:
-        if not self._unsaved or time.monotonic() - self._saved_at < SAVE_EVERY:
+        began = time.monotonic()
+        if not self._unsaved or began < self._save_at:
             return
         try:
             save(self._snapshot_path, self._vault, self._book.policies(), self._book.nases())
         except OSError:
             alarm("snapshot_not_written", path=str(self._snapshot_path))
-        self._unsaved, self._saved_at = False, time.monotonic()
+        self._unsaved = False
+        self._save_at = time.monotonic() + max(SAVE_EVERY, 20 * (time.monotonic() - began))

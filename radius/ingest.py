@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
-from base import clock
+from base import clock, pulse
 from base.business import load_business
 from base.crypto import Vault, open_vault
 from base.database import address, connect, transaction
@@ -195,9 +195,13 @@ class Ingest:
 
 
 class Signals:
-    """SIGTERM and SIGINT, looked at when there is time: no handler interrupts a transaction."""
+    """SIGTERM and SIGINT, looked at when there is time: no handler interrupts a transaction.
 
-    def __init__(self) -> None:
+    Each look is a turn of the loop, and so a sign of life.
+    """
+
+    def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir
         self._set = False
         signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
 
@@ -207,13 +211,14 @@ class Signals:
 
     def wait(self, seconds: float) -> bool:
         """Sleep until one comes, or it came already."""
+        pulse.beat(self._data_dir, "ingest")
         self._set = self._set or signal.sigtimedwait((signal.SIGTERM, signal.SIGINT), seconds) is not None
         return self._set
 
 
 def run(config: Settings) -> None:
     """Ingest the journal of this node until SIGTERM or SIGINT."""
-    stop = Signals()
+    stop = Signals(config.data_dir)
     folder = config.data_dir / "radius" / "journal"
     engine = connect(address(config), pool_size=1)
     node = _await_node(folder, stop)

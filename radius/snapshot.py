@@ -6,8 +6,8 @@ The file is encrypted with the vault's keys, readable by its owner only, and car
 import json
 import os
 import zlib
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -74,12 +74,10 @@ def read_changes(tx: Connection, vault: Vault, cursor: feed.Cursor) -> Changes:
 
 def save(path: Path, vault: Vault, policies: Sequence[AccessPolicy], nases: Sequence[Nas]) -> None:
     """Write the snapshot file so that a crash leaves either the old or the new one."""
-    content = {
-        "format": FORMAT,
-        "policies": [asdict(policy) for policy in policies],
-        "nases": [{**asdict(nas), "network": str(nas.network), "secret": nas.secret.hex()} for nas in nases],
-    }
-    octets = vault.lock(zlib.compress(json.dumps(content).encode(), 1))
+    # Line by line: one call for 100,000 services would keep the interpreter from answering logins meanwhile.
+    packer = zlib.compressobj(1)
+    packed = [packer.compress(line.encode() + b"\n") for line in _lines(policies, nases)]
+    octets = vault.lock(b"".join(packed) + packer.flush())
     temporary = path.with_suffix(".new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
@@ -98,18 +96,28 @@ def restore(path: Path, vault: Vault) -> Contents | None:
     except SecretsUnavailable:
         alarm("snapshot_not_readable", path=str(path))
         return None
-    content = json.loads(zlib.decompress(octets))
-    if content["format"] > FORMAT:
+    lines = zlib.decompress(octets).splitlines()
+    head = json.loads(lines[0])
+    if head["format"] > FORMAT:
         raise NewerSnapshot(
-            f"{path} has format {content['format']}, this release reads up to {FORMAT}: start the release that wrote "
+            f"{path} has format {head['format']}, this release reads up to {FORMAT}: start the release that wrote "
             "it, or delete the file and start while the database is reachable"
         )
-    policies = [AccessPolicy(**{**each, "level": AccessLevel(each["level"])}) for each in content["policies"]]
     nases = [
         Nas(**{**each, "network": ip_network(each["network"]), "secret": bytes.fromhex(each["secret"])})
-        for each in content["nases"]
+        for each in head["nases"]
     ]
+    policies = [AccessPolicy(**{**each, "level": AccessLevel(each["level"])}) for each in map(json.loads, lines[1:])]
     return Contents(policies, nases, 0)
+
+
+def _lines(policies: Sequence[AccessPolicy], nases: Sequence[Nas]) -> Iterator[str]:
+    """The format number and the NASes, then one service per line."""
+    stored = [{**asdict(nas), "network": str(nas.network), "secret": nas.secret.hex()} for nas in nases]
+    yield json.dumps({"format": FORMAT, "nases": stored})
+    names = [field.name for field in fields(AccessPolicy)]
+    for policy in policies:
+        yield json.dumps({name: getattr(policy, name) for name in names})
 
 
 def _read_nases(tx: Connection, vault: Vault, nas_ids: Sequence[int] | None) -> list[Nas]:

@@ -9,9 +9,9 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, func, select, update
 
-from base import clock
+from base import clock, jobs
 from base.business import Business, load_business, set_business
 from base.calendar import local_date
 from base.crypto import Vault, random_password
@@ -19,13 +19,14 @@ from base.database import transaction
 from base.money import Money
 from base.nas import add_nas, set_coa_port
 from base.settings import WrongSetting, settings
-from base.tables import nas
+from base.tables import job, nas
 from billing.apply import due_for_review, refresh_access
 from billing.dunning import due_reminders, remind
 from billing.invoices import Invoice, load_invoice
 from billing.issue import due_subscribers, issue_for_subscribers
 from billing.payments import record_payment
 from billing.services import add_plan, add_service, add_subscriber, count_subscribers, set_staff_order
+from billing.tables import message
 from sandbox.demo_history import Course, courses
 from sandbox.demo_people import PLANS, Fate
 
@@ -36,6 +37,7 @@ NASES = (
 )
 STAFF = "staff:1"  # the owner, whom console makes first
 BOOKS = "sandbox"
+QUIET = timedelta(seconds=20)  # before the PDFs of the past are made, one a second
 
 _PROVIDER = {
     "company_name": "Morgenrot Breitband",
@@ -139,6 +141,7 @@ class _Story:
             self._welcome(day)
             day += timedelta(days=1)
         clock.travel_to_offset(self._now - clock.real())
+        self._file_away()
         self._tick(self._now, self._today)
         accounts = {
             fate: Account(_mailbox(person.login), self._passwords[fate]) for fate, person in self._with_password.items()
@@ -222,6 +225,20 @@ class _Story:
         if late:
             remind(tx, business, late, day)
         refresh_access(tx, vault, due_for_review(tx, now), now, because="time")
+
+    def _file_away(self) -> None:
+        """The mails of the past were sent when they were written; its PDFs are made slowly, newest first.
+
+        Else a newcomer's first invoice would wait behind hundreds of documents that nobody has asked for.
+        """
+        mails, documents = (kind.value[0] for kind in (jobs.Kind.SEND_MESSAGE, jobs.Kind.RENDER_DOCUMENT))
+        self._tx.execute(update(message).values(sent_at=message.c.created_at))
+        done = {"state": "done", "done_at": func.clock_timestamp()}
+        self._tx.execute(update(job).where(job.c.kind == mails).values(done))
+        place = select(job.c.id, func.row_number().over(order_by=job.c.id.desc()).label("n"))
+        behind = place.where(job.c.kind == documents).subquery()
+        later = func.clock_timestamp() + QUIET + behind.c.n * timedelta(seconds=1)
+        self._tx.execute(update(job).where(job.c.id == behind.c.id).values(run_after=later))
 
     def _staff_act(self, day: date) -> None:
         for subscriber_id, course in self._subscribers.items():

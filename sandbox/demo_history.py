@@ -12,7 +12,8 @@ from base.calendar import add_months
 from sandbox.demo_people import PEOPLE, Fate, Person
 
 RECENT = 45  # days: within them everybody who is not late today has paid in time
-NEWEST = (10, 2, 6, 15, 20, 25)  # days since the newest periods of those who pay in time began; the first has paid all
+# Days since the newest periods of those who pay in time began: the first has paid all, the second is billed today.
+NEWEST = (10, -1, 6, 15, 20, 25)
 _LONGEST = 4  # months
 
 

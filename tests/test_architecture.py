@@ -54,7 +54,21 @@ PURE = [
     "billing.allocation",
     "billing.letters",
     "billing.books",
+    "radius.accounting",
+    "radius.book",
+    "radius.credentials",
+    "radius.dialects",
+    "radius.exchange",
+    "radius.folding",
+    "radius.journal_format",
+    "radius.packet",
+    "coa.exchange",
 ]
+# what a pure module may reach for all the same, and why
+EXCUSED = {
+    "coa.exchange": {"random"},  # the type of the jitter that comes in as an argument
+    "radius.packet": {"secrets"},  # a random authenticator where the caller gives none (RFC 2865 section 3)
+}
 IMPURE = {"socket", "selectors", "asyncio", "threading", "subprocess", "psycopg", "os", "time", "random", "secrets"}
 IMPURE_OURS = {"base.clock", "base.settings", "base.database"}
 
@@ -135,7 +149,7 @@ def test_nobody_imports_the_tests_or_the_benches():
 def test_pure_modules_reach_for_nothing(module):
     reached = {name for _, name in imports(MODULES[module])}
     assert not reached & IMPURE_OURS
-    assert not {name.partition(".")[0] for name in reached} & IMPURE
+    assert not ({name.partition(".")[0] for name in reached} & IMPURE) - EXCUSED.get(module, set())
     source = MODULES[module].read_text()
     assert "datetime.now" not in source
     assert "date.today" not in source

@@ -2,11 +2,9 @@
 
 from alembic import context
 
-import billing.tables
-import portal.tables  # noqa: F401 - registers its tables
+import billing.tables  # noqa: F401
+import portal.tables  # noqa: F401 - both register their tables
 from base.tables import metadata
-
-assert billing.tables.metadata is metadata
 
 connection = context.config.attributes["connection"]
 context.configure(connection=connection, target_metadata=metadata, transaction_per_migration=True)

@@ -99,15 +99,20 @@ def prepare_nothing(folder, spot, owner=None):
     return prepare(folder, spot)
 
 
+def contents(folder: Path) -> list[str]:
+    """What lies in a cluster's folder, but for the copy of the programs where the checkout is closed to others."""
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("programs-"))
+
+
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.lstat().st_mode)
 
 
 def test_a_new_cluster_is_private_and_keeps_its_data(spot, start):
-    folder = spot / 'It\'s 100% "œuvre" & ?x=1'
+    folder = spot / "It's 100% œuvre & ?x=1"
     (folder / "data.part" / "base").mkdir(parents=True)  # an earlier first start was interrupted
     cluster, server = start(folder)
-    assert sorted(path.name for path in folder.iterdir()) == ["cluster.json", "data", "socket"]
+    assert contents(folder) == ["cluster.json", "data", "socket"]
     assert pgembed.running_pid(cluster) == server.pid
     assert (mode(cluster.data), mode(cluster.socket)) == (0o700, 0o700)
     assert Path(f"/proc/{server.pid}").stat().st_uid == cluster.data.stat().st_uid != 0
@@ -404,7 +409,7 @@ def test_two_first_starts_at_once_make_one_cluster(spot):
     argv = [sys.executable, "-c", code, spot / "pg", spot / "state"]
     both = [subprocess.Popen(argv, cwd=ROOT) for _ in range(2)]
     assert [process.wait(20) for process in both] == [0, 0]
-    assert sorted(path.name for path in (spot / "pg").iterdir()) == ["cluster.json", "data", "socket"]
+    assert contents(spot / "pg") == ["cluster.json", "data", "socket"]
 
 
 def test_what_is_wrong_is_said(spot):

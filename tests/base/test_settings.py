@@ -59,6 +59,23 @@ def test_a_secret_is_never_shown(monkeypatch):
     assert "hunter2" not in repr(load(database_url="postgresql://me:hunter2@db/x"))
 
 
+def test_secrets_are_read_from_files_named_like_their_variables(monkeypatch, tmp_path):
+    folder = tmp_path / "secrets"
+    folder.mkdir()
+    (folder / "tollkeeper_database_url").write_text("postgresql://me:hunter2@/x?host=/run/postgresql\n")
+    (folder / "tollkeeper_keys").write_text("not a setting, and none of our business\n")
+    monkeypatch.setenv("TOLLKEEPER_SECRETS_DIR", str(folder))
+    assert load().database_url.get_secret_value() == "postgresql://me:hunter2@/x?host=/run/postgresql"
+    monkeypatch.setenv("TOLLKEEPER_DATABASE_URL", "postgresql://environment/wins")
+    assert load().database_url.get_secret_value() == "postgresql://environment/wins"
+
+
+def test_a_folder_of_secrets_that_is_not_there_is_said(monkeypatch, tmp_path):
+    monkeypatch.setenv("TOLLKEEPER_SECRETS_DIR", str(tmp_path / "nowhere"))
+    with pytest.raises(WrongSetting, match=r"TOLLKEEPER_SECRETS_DIR is '.*nowhere'"):
+        load()
+
+
 @pytest.mark.parametrize("source", ["environment", "file"])
 def test_a_name_that_does_not_exist_is_refused(monkeypatch, tmp_path, source):
     if source == "file":

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from base.access import AccessLevel, AccessPolicy
-from coa.decide import NOTHING, Act, Priority, decide_step, fall_back, priority
+from coa.decide import NOTHING, Act, Priority, decide_again, decide_step, fall_back, falls_back, is_gone, priority
+from coa.exchange import Ack, Nak, Silence
 from radius.dialects import DIALECTS, SessionIdentity
 
 FULL = AccessPolicy(
@@ -92,8 +93,46 @@ def test_every_difference_that_matters_leads_to_a_step(kind, before, after):
 
 
 def test_who_paid_goes_first_then_what_a_person_ordered():
-    assert priority(WALLED.obeyed(), FULL, ordered=False) is Priority.RESTORE
-    assert priority(FULL.obeyed(), WALLED, ordered=False) is Priority.RESTRICT
-    assert priority(FULL.obeyed(), WALLED, ordered=True) is Priority.ORDER
-    assert priority(None, FULL, ordered=False) is Priority.RESTRICT
+    assert priority(AccessLevel.WALLED, AccessLevel.FULL) is Priority.RESTORE
+    assert priority(AccessLevel.FULL, AccessLevel.WALLED) is Priority.RESTRICT
+    assert priority(AccessLevel.FULL, AccessLevel.FULL) is Priority.RESTRICT
+    assert priority(None, AccessLevel.FULL) is Priority.RESTRICT
+    assert priority(AccessLevel.FULL, None) is Priority.RESTRICT
     assert Priority.RESTORE < Priority.ORDER < Priority.RESTRICT
+
+
+def test_applying_again_sends_the_speed_once_more_where_nothing_differs():
+    step = decide_again("mikrotik", WHO, FULL.obeyed(), FULL)
+    assert step.act is Act.COA
+    assert step.pairs[-1] == ("Mikrotik-Rate-Limit", "20M/100M")
+    assert decide_again("wispr", WHO, FULL.obeyed(), FULL).act is Act.DISCONNECT
+
+
+@pytest.mark.parametrize("kind", list(DIALECTS))
+def test_applying_again_what_differs_is_applying_it(kind):
+    """A session that should be walled in must not get away with a new speed."""
+    assert decide_again(kind, WHO, FULL.obeyed(), WALLED).act is Act.DISCONNECT
+    assert decide_again(kind, WHO, None, FULL).act is Act.DISCONNECT
+    assert decide_again(kind, WHO, FULL.obeyed(), None).act is Act.DISCONNECT
+
+
+@pytest.mark.parametrize(
+    ("answer", "disconnect"),
+    [
+        (Nak(401), True),
+        (Nak(405), True),
+        (Nak(None), True),
+        (Nak(503), False),
+        (Nak(506), False),
+        (Ack(), False),
+        (Silence(), False),
+    ],
+)
+def test_a_refused_change_becomes_a_disconnect_unless_it_is_gone_or_busy(answer, disconnect):
+    assert falls_back(decide_step("mikrotik", WHO, FULL.obeyed(), FASTER), answer) is disconnect
+    assert not falls_back(fall_back("mikrotik", WHO), answer)
+
+
+def test_gone_is_what_the_nas_does_not_know():
+    assert is_gone(Nak(503))
+    assert not any(is_gone(answer) for answer in (Nak(401), Nak(None), Ack(), Silence()))

@@ -7,14 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coa.exchange import LONGEST_LIFE, MOST_SENDS, Ack, Nak, Silence, Transaction
+from coa.exchange import Ack, Nak, Silence, Transaction, Waits
 from radius.packet import Code, attribute, reply, request
 
 SECRET = b"shared"
+WAITS = Waits()
 
 
 def start(code=Code.DISCONNECT_REQUEST, seed=1):
-    return Transaction(code, request(code, 7, attribute(1, b"ana"), SECRET), SECRET, 100.0, Random(seed))
+    return Transaction(code, request(code, 7, attribute(1, b"ana"), SECRET), SECRET, 100.0, Random(seed), WAITS)
 
 
 def answer(transaction, code, attributes=b"", secret=SECRET, identifier=7, signed=True):
@@ -30,12 +31,12 @@ def test_silence_after_five_identical_datagrams(seed):
             sent.append((now, octets))
         now = max(now + 0.001, transaction.next_at)
     assert transaction.answer == Silence()
-    assert 2 <= len(sent) <= MOST_SENDS
+    assert 2 <= len(sent) <= WAITS.sends
     assert {octets for _, octets in sent} == {transaction.datagram}
     waits = [later - earlier for (earlier, _), (later, _) in pairwise(sent)]
     assert 1.8 <= waits[0] <= 2.2
     assert all(1.8 * short <= long <= 2.2 * short or long >= 14 for short, long in pairwise(waits))
-    assert now - 100.0 <= LONGEST_LIFE + 0.01
+    assert now - 100.0 <= WAITS.life + 0.01
 
 
 @pytest.mark.parametrize(

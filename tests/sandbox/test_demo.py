@@ -16,7 +16,7 @@ from base.crypto import check_password
 from base.database import transaction
 from base.policies import read_policies
 from base.settings import WrongSetting, settings
-from base.tables import access_history, nas, plan, policy, service, subscriber
+from base.tables import access_history, job, nas, plan, policy, service, subscriber
 from billing.invoices import balance, list_invoices, open_invoices
 from billing.ledger import check_books
 from billing.tables import invoice, message, payment
@@ -79,6 +79,15 @@ def test_the_provider_is_as_promised(sandbox: Database, monkeypatch: pytest.Monk
             assert next(person.fate for person in PEOPLE if person.name == row.name) is fate
             assert (balance(tx, row.id).minor > 0) == (fate is not Fate.PAID)
             assert any(account.password in line for line in logins.lines())
+
+        # the past is filed away; what is due today is real work
+        waiting = Counter(tx.scalars(select(job.c.kind).where(job.c.state == "ready")))
+        assert 5 <= waiting["send_message"] <= 20
+        soon = func.clock_timestamp() + timedelta(seconds=10)
+        soon_made = tx.scalar(select(func.count()).where(job.c.kind == "render_document", job.c.run_after < soon))
+        assert 3 <= soon_made <= 15
+        unsent = tx.scalar(select(func.count()).where(message.c.sent_at.is_(None)))
+        assert unsent == waiting["send_message"]
 
     # filled once; then only its ports are followed
     monkeypatch.setenv("TOLLKEEPER_SANDBOX_COA_PORT", "4799")
