@@ -199,7 +199,6 @@ session = Table(
     ),
     Index("ix_session_open_service", "service_id", postgresql_where=text("stopped_at IS NULL")),
     Index("ix_session_open_device", "nas_id", "device", postgresql_where=text("stopped_at IS NULL")),
-    Index("ix_session_key", "nas_id", "device", "acct_session_id", "login"),
 )
 
 # Traffic per local day. Writer: radius.ingest. Readers: portal, billing.

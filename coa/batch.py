@@ -15,7 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from base.database import transaction
 from base.log import logger
 
-MOST = 500  # deeds of one transaction
+MOST = 200  # deeds of one transaction
 PAUSES = (0.1, 0.25, 0.5, 1.0)  # seconds between attempts while the database is away; the last one repeats
 
 T = TypeVar("T")
@@ -31,10 +31,10 @@ class Batch(Generic[T, R]):
         self._waiting: list[tuple[T, asyncio.Future[R]]] = []
         self._running: asyncio.Task[None] | None = None
 
-    async def do(self, item: T) -> R:
+    async def do(self, item: T, urgent: bool = False) -> R:
         """Do one deed; returns when it is committed. Raises what `act` raises, except while the database is away."""
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, future))
+        self._waiting.insert(0 if urgent else len(self._waiting), (item, future))
         if self._running is None:
             self._running = asyncio.create_task(self._run())
         return await future

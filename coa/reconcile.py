@@ -1,4 +1,4 @@
-"""The loop that makes desired and applied equal: level-triggered, so there is no message to lose.
+"""What makes desired and applied equal: level-triggered, so there is no message to lose.
 
 A bell (feed, new sessions, somebody's request) makes it look at what the bell is about; a sweep looks at everything
 without any bell. What it sees is only that a session's version is not its policy's; what to do is decided anew just
@@ -7,21 +7,18 @@ before sending. One request under way per session, a window per device, the most
 
 import asyncio
 import contextlib
-import resource
-import signal
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
+from typing import TypeVar
 
-from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Connection, Engine
 
-from base import clock, feed, pulse, wire
-from base.crypto import Vault, open_vault
-from base.database import address, connect, transaction
+from base import clock, feed, wire
+from base.crypto import Vault
+from base.database import transaction
 from base.log import alarm, logger
-from base.settings import Settings
 from coa import outcomes, targets
 from coa.barrier import Barrier
 from coa.batch import Batch
@@ -40,15 +37,13 @@ from coa.decide import (
 )
 from coa.errands import Errand, Errands
 from coa.exchange import ERROR_CAUSES, Ack, Silence
-from coa.listener import Listener
 from coa.outcomes import Attempt, Outcome
 from coa.targets import Different, Request, Target
 from radius.packet import Code
 
-SWEEP = 5.0  # seconds between looks that need no bell
-RETRY = 0.5  # seconds until the next look after one that failed
-PATIENCE = 1.0  # seconds that an answer may take when the process is to end, and again for keeping it
+FRESH = 0.05  # seconds for which a decision holds
 BARRIER = 2.0  # seconds that a Disconnect waits for radius nodes to know what the redial must be told
+T = TypeVar("T")
 _CODES = {Act.COA: Code.COA_REQUEST, Act.DISCONNECT: Code.DISCONNECT_REQUEST}
 ENDED = "The session had ended already."
 IN_LINE = "The session has everything it should have."
@@ -74,38 +69,52 @@ class Reconciler:
         self._newest = 0
         "The highest id of a session at the last look."
 
-    async def look(self, *, everything: bool) -> None:
-        """Queue what differs: what changed since the last look, or everything; and what people asked for."""
+    async def look(self) -> None:
+        """Queue what changed since the last look (at first: everything that differs), and what people asked for."""
         cursor, self._cursor = self._cursor, None  # should this look fail, the next one is at everything
-        everything = everything or cursor is None
-        busy = self._errands.sessions if everything else []
-        different, requests, self._cursor = await asyncio.to_thread(self._read, cursor, everything, busy)
-        for each in different:
-            rank = priority(each.applied, each.wanted)
-            self._errands.add(Errand(each.session_id, each.host, each.port, rank))
+        different, requests, self._cursor = await self._in_transaction(
+            partial(self._read, cursor=cursor, busy=self._errands.sessions)
+        )
         taken = self._errands.wire_requests if requests else set()
         for asked in requests:
             if asked.id not in taken:
                 act = wire.Act(asked.act)
                 self._errands.add(Errand(asked.session_id, asked.host, asked.port, Priority.ORDER, act, asked.id))
-        self._begin()
-        if everything and self._client.drops:
+        self._add(different)
+
+    async def sweep(self) -> None:
+        """Queue everything that differs, whether a bell rang or not."""
+        busy = self._errands.sessions
+        self._add(await self._in_transaction(partial(targets.read_different, busy=busy)))
+        if self._client.drops:
             drops = Counter(self._client.drops)
             self._client.drops.clear()
             await self._drops.do(drops)
 
     def _read(
-        self, cursor: feed.Cursor | None, everything: bool, busy: list[int]
+        self, tx: Connection, cursor: feed.Cursor | None, busy: list[int]
     ) -> tuple[list[Different], list[Request], feed.Cursor]:
-        with transaction(self._engine) as tx:
-            cursor = cursor or feed.Cursor(feed.horizon(tx))
+        since, self._newest = self._newest, targets.read_newest(tx)
+        if cursor is None:
+            cursor = feed.Cursor(feed.horizon(tx))
+            different = targets.read_different(tx, busy=busy)
+        else:
             services = sorted({change.subject_id for change in cursor.read(tx) if change.kind == "policy"})
-            since, self._newest = self._newest, targets.read_newest(tx)
-            if everything:
-                different = targets.read_different(tx, busy=busy)
-            else:
-                different = targets.read_different(tx, services=services, newest=since)
-            return different, targets.read_requests(tx), cursor
+            different = targets.read_different(tx, services=services, newest=since)
+        return different, targets.read_requests(tx), cursor
+
+    async def _in_transaction(self, act: Callable[[Connection], T]) -> T:
+        def run() -> T:
+            with transaction(self._engine) as tx:
+                return act(tx)
+
+        return await asyncio.to_thread(run)
+
+    def _add(self, different: Sequence[Different]) -> None:
+        for each in different:
+            rank = priority(each.applied, each.wanted)
+            self._errands.add(Errand(each.session_id, each.host, each.port, rank))
+        self._begin()
 
     def _begin(self, device: tuple[str, int] | None = None) -> None:
         if self._leads():
@@ -149,19 +158,21 @@ class Reconciler:
 
     async def _decide(self, errand: Errand, refused: bool) -> tuple[Target | None, Step]:
         """The session and the step that it needs now; before a Disconnect the radius nodes must know what we know."""
-        until = asyncio.get_running_loop().time() + BARRIER
+        loop = asyncio.get_running_loop()
+        until = loop.time() + BARRIER
         known: int | None = None
         while True:
-            target = await self._targets.do(errand.session_id)
+            target = await self._targets.do(errand.session_id, urgent=errand.priority < Priority.RESTRICT)
             if target is None:
                 return None, NOTHING
             step, xid = _choose(target, errand.act, refused), target.feed_xid
             if step.act is not Act.DISCONNECT or xid is None or xid == known or self._barrier.has_passed(xid):
                 return target, step
-            known = xid
-            left = until - asyncio.get_running_loop().time()
-            if not await self._barrier.wait(xid, left):
+            known, asked_at = xid, loop.time()
+            if not await self._barrier.wait(xid, until - asked_at):
                 logger().warning("coa.nodes_behind", session_id=target.session_id, waited_seconds=BARRIER)
+            elif loop.time() - asked_at < FRESH:
+                return target, step
 
     async def _send(self, target: Target, step: Step) -> Attempt:
         secret = self._unlock(target.secret)
@@ -170,8 +181,8 @@ class Reconciler:
         sent_at = clock.real()
         answer, sends = await self._client.send(_CODES[step.act], step.pairs, secret, target.host, target.port)
         attempt = Attempt(step, answer, sends, sent_at, clock.real())
-        log = logger().debug if isinstance(answer, Ack) else logger().warning
-        log("coa.answered", session_id=target.session_id, nas=target.host, answer=describe(attempt))
+        if not isinstance(answer, Ack):
+            logger().warning("coa.not_done", session_id=target.session_id, nas=target.host, answer=describe(attempt))
         return attempt
 
     async def _give_up(self, errand: Errand) -> None:
@@ -216,51 +227,3 @@ def describe(attempt: Attempt) -> str:
     cause = attempt.answer.error_cause
     why = "no cause given" if cause is None else f"{ERROR_CAUSES.get(cause, 'Error-Cause')} ({cause})"
     return f"{what} refused after {attempt.milliseconds} ms: {why}."
-
-
-def run(config: Settings) -> None:
-    """Reconcile until SIGTERM or SIGINT."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # every device has source ports of its own
-    asyncio.run(_serve(config))
-
-
-async def _serve(config: Settings) -> None:
-    loop = asyncio.get_running_loop()
-    stop, bell = asyncio.Event(), asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    vault = open_vault(config.secret_keys)
-    engine = connect(address(config))
-    listener = Listener(engine, lambda: loop.call_soon_threadsafe(bell.set))
-    client = Client(config.coa_host, allowed=lambda: listener.leads)
-    reconciler = Reconciler(engine, vault, client, lambda: listener.leads and not stop.is_set())
-    listener.start()
-    logger().info("coa.ready")
-    sweep_at = loop.time()
-    while not stop.is_set():
-        pulse.beat(config.data_dir, "coa")
-        bell.clear()
-        now = loop.time()
-        if not listener.leads:
-            sweep_at = now + SWEEP  # the bell rings when this process may lead
-        else:
-            try:
-                await reconciler.look(everything=now >= sweep_at)
-                if now >= sweep_at:
-                    sweep_at = now + SWEEP
-            except Exception as error:
-                if isinstance(error, SQLAlchemyError):
-                    logger().warning("database.away", error=str(error).partition("\n")[0])
-                else:
-                    alarm("look_failed")
-                sweep_at = now + RETRY
-        waiting = [asyncio.create_task(event.wait()) for event in (bell, stop)]
-        await asyncio.wait(waiting, timeout=max(0.0, sweep_at - loop.time()), return_when=asyncio.FIRST_COMPLETED)
-        for each in waiting:
-            each.cancel()
-    await reconciler.finish(PATIENCE)
-    client.give_up()
-    await reconciler.finish(PATIENCE)
-    listener.stop()
-    client.close()

@@ -31,11 +31,11 @@ LEFT JOIN LATERAL (
     SELECT level FROM access_history a WHERE a.service_id = s.service_id AND a.version = {_KNOWN} ORDER BY id LIMIT 1
 ) h ON true
 WHERE s.stopped_at IS NULL AND s.service_id IS NOT NULL
-AND ({_KNOWN} IS DISTINCT FROM coalesce(p.version, 0) OR e.disconnected_at < clock_timestamp() - :linger)
-AND (e.next_try_at IS NULL OR e.next_try_at <= clock_timestamp() OR e.tried_version <> coalesce(p.version, 0))
+AND ({_KNOWN} IS DISTINCT FROM coalesce(p.version, 0) OR e.disconnected_at < statement_timestamp() - :linger)
+AND (e.next_try_at IS NULL OR e.next_try_at <= statement_timestamp() OR e.tried_version <> coalesce(p.version, 0))
 """  # noqa: S608 - no values
-_ANYWHERE = "AND NOT s.id = ANY(:busy) ORDER BY p.level, s.id LIMIT :limit"
-_TOUCHED = "AND (s.service_id = ANY(:services) OR s.id > :newest)"
+_ANYWHERE = "AND NOT s.id = ANY(CAST(:busy AS bigint[])) ORDER BY p.level, s.id LIMIT :limit"
+_TOUCHED = "AND (s.service_id = ANY(CAST(:services AS bigint[])) OR s.id > :newest)"
 # A NAS that returns no Class: the version that was current when the session began.
 _TARGETS = f"""
 SELECT s.id, s.login AS session_login, s.acct_session_id, host(s.framed_address) AS framed_address, s.calling_station,
@@ -54,7 +54,7 @@ LEFT JOIN LATERAL (
     AND CASE WHEN {_KNOWN} IS NULL THEN a.at <= s.started_at ELSE a.version = {_KNOWN} END
     ORDER BY a.id DESC LIMIT 1
 ) h ON true
-WHERE s.stopped_at IS NULL AND s.id = ANY(:ids)
+WHERE s.stopped_at IS NULL AND s.id = ANY(CAST(:ids AS bigint[]))
 """  # noqa: S608 - no values
 
 

@@ -29,8 +29,19 @@ def _meant_for_people() -> tuple[type[Exception], ...]:
     from base.pgembed import EmbeddedPostgresError
     from console.ports import Taken
     from console.schema import SchemaUnknown
+    from radius.journal_format import JournalError
+    from radius.snapshot import NewerSnapshot
 
-    return WrongSetting, SecretsUnavailable, DatabaseUnavailable, SchemaUnknown, EmbeddedPostgresError, Taken
+    return (
+        WrongSetting,
+        SecretsUnavailable,
+        DatabaseUnavailable,
+        SchemaUnknown,
+        EmbeddedPostgresError,
+        Taken,
+        JournalError,
+        NewerSnapshot,
+    )
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -97,11 +108,12 @@ def web() -> None:
 
 
 @main.command()
-def settings() -> None:
+@click.option("--markdown", "as_markdown", is_flag=True, help="All settings as the page docs/settings.md.")
+def settings(as_markdown: bool) -> None:
     """List the deployment settings with their meaning, default and current value."""
-    from console.described import describe_settings
+    from console.described import describe_settings, markdown
 
-    click.echo(describe_settings())
+    click.echo(markdown() if as_markdown else describe_settings())
 
 
 @main.group()
@@ -169,7 +181,7 @@ def ingest() -> None:
 @main.command()
 def coa() -> None:
     """Make open sessions obey the current policy."""
-    from coa.reconcile import run
+    from coa.process import run
 
     run(_ready("coa"))
 

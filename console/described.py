@@ -42,6 +42,38 @@ def describe_business(config: Settings) -> str:
     return "\n".join(blocks)
 
 
+def markdown() -> str:
+    """docs/settings.md: both kinds of settings as tables, from their declarations."""
+    lines = [
+        "# Settings",
+        "",
+        "<!-- made by: ./run settings --markdown >docs/settings.md -->",
+        "",
+        "## Deployment settings",
+        "",
+        f"From the environment (`{PREFIX}WEB_PORT`), a secrets folder or `tollkeeper.toml`; a change needs a restart.",
+        "",
+        "| setting | default | meaning |",
+        "|---|---|---|",
+        *(
+            f"| `{name}` | {_show(field.default)} | {field.description} |"
+            for name, field in Settings.model_fields.items()
+        ),
+        "",
+        "## Business settings",
+        "",
+        "Rows, set with `tollkeeper business set KEY VALUE`; used from the next transaction on. Secrets are encrypted.",
+        "",
+        "| setting | default | meaning |",
+        "|---|---|---|",
+        *(
+            f"| `{name}` | {'secret' if field.metadata.get('secret') else field.default} | {business_texts()[name]} |"
+            for name, field in business.FIELDS.items()
+        ),
+    ]
+    return "\n".join(lines)
+
+
 @cache
 def business_texts() -> dict[str, str]:
     """The string under each attribute of Business, which is its documentation."""

@@ -3,12 +3,14 @@
 import secrets
 from pathlib import Path
 
+import click
 from sqlalchemy import select
 
 from base.business import load_business, set_business
 from base.crypto import open_vault, random_password
 from base.database import address, connect, follow_sandbox_clock
 from base.settings import PREFIX, Settings
+from base.tables import subscriber
 from portal.accounts import add_staff
 from portal.tables import staff
 
@@ -42,6 +44,9 @@ def prepare(config: Settings, *, demo: bool) -> None:
     if demo:
         from sandbox.demo import fill
 
+        with engine.connect() as look:
+            if look.scalar(select(subscriber.c.id).limit(1)) is None:
+                click.echo("Inventing a provider with forty subscribers and five months of history (once) ...")
         logins = fill(engine, vault)
         if logins is not None:
             _keep(config, logins.lines())
@@ -73,6 +78,7 @@ def welcome(config: Settings) -> str:
     lines = [
         f"  Stripe   http://127.0.0.1:{config.sandbox_stripe_port}  (pretend; test cards are listed there)",
         f"  Mail     {config.data_dir / 'sandbox' / 'mail'}",
+        f"  Captive  {config.public_url}/sandbox/walled  (the portal as a walled subscriber's browser sees it)",
         "",
         *(f"  {line}" for line in logins_file(config).read_text().splitlines()),
     ]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from sqlalchemy import func, select, text
+from sqlalchemy import Engine, func, select, text
 
 from base import pgembed
 from base.database import DATABASE, PENDING_ADDRESS, address, connect
@@ -127,6 +127,7 @@ def _claim_ports(config: Settings) -> dict[str, list[socket.socket]]:
     if config.sandbox:
         require_free_tcp("127.0.0.1", config.sandbox_stripe_port, "sandbox_stripe_port")
         require_free_tcp("127.0.0.1", config.sandbox_mail_port, "sandbox_mail_port")
+        bind_udp("127.0.1.1", config.sandbox_coa_port, "sandbox_coa_port").close()  # the first simulated NAS
     return {
         "auth": [bind_udp(host, config.radius_auth_port, "radius_auth_port") for host in config.radius_hosts],
         "acct": [bind_udp(host, config.radius_acct_port, "radius_acct_port") for host in config.radius_hosts],
@@ -137,12 +138,14 @@ def _start_all(
     supervisor: Supervisor, config: Settings, sockets: dict[str, list[socket.socket]], *, demo: bool
 ) -> None:
     if config.database_url is None:
+        click.echo("Starting the database ...")
         _start_postgres(supervisor, config)
     engine = connect(address(config))
     migrate(engine)
     engine.dispose()
     if config.sandbox:
         pretend_world.prepare(config, demo=demo)
+    click.echo("Starting the processes ...")
     for program in _programs(config, sockets):
         supervisor.start(program)
 
@@ -197,6 +200,7 @@ def _wait_until_up(config: Settings, stop: threading.Event) -> bool:
     url = f"http://{config.web_host}:{config.web_port}/healthz"
     deadline = time.monotonic() + 60
     portal, node = False, False
+    engine = connect(address(config), pool_size=1)
     while not stop.wait(0.05):
         if time.monotonic() > deadline:
             click.echo(f"Not up after a minute; the logs in {config.data_dir / 'log'} say why.", err=True)
@@ -205,7 +209,7 @@ def _wait_until_up(config: Settings, stop: threading.Event) -> bool:
             if not portal:
                 with urllib.request.urlopen(url, timeout=1) as answer:
                     portal = answer.status == 200
-            node = node or _radius_reports(config)
+            node = node or _radius_reports(engine)
         except (urllib.error.URLError, OSError):
             continue
         if portal and node:
@@ -213,13 +217,11 @@ def _wait_until_up(config: Settings, stop: threading.Event) -> bool:
     return False
 
 
-def _radius_reports(config: Settings) -> bool:
-    engine = connect(address(config), pool_size=1)
+def _radius_reports(engine: Engine) -> bool:
     with engine.connect() as connection:
         seen = connection.scalar(
             select(radius_node.c.id).where(radius_node.c.seen_at > func.clock_timestamp() - text("interval '2 s'"))
         )
-    engine.dispose()
     return seen is not None
 
 

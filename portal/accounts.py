@@ -70,7 +70,7 @@ def add_staff(tx: Connection, actor: str, login: str, name: str, password: str, 
     staff_id = tx.scalar(insert(staff).values(**row, created_at=clock.now()).returning(staff.c.id))
     assert staff_id is not None
     trail.record(tx, actor, "staff.added", subject="staff", subject_id=staff_id, detail={"login": login, "role": role})
-    return staff_id
+    return int(staff_id)
 
 
 def check_staff(tx: Connection, login: str, password: str) -> int | None:
@@ -103,7 +103,7 @@ def _named(tx: Connection, who: str) -> int | None:
         .limit(1)
     ).scalar()
     if exact is not None:
-        return exact
+        return int(exact)
     by_email = tx.scalars(
         select(subscriber.c.id).where(func.lower(subscriber.c.email) == who.lower(), subscriber.c.email != "").limit(2)
     ).all()

@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from flask import Flask, current_app, request
+from flask import Flask, request
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.routing import IntegerConverter
 
 from base.business import Business
 from base.database import DatabaseUnavailable
+from base.log import logger
 from base.settings import settings
 from portal import (
     at_hand,
@@ -63,7 +64,7 @@ def _everywhere() -> dict[str, Any]:
     """What every template may use: the provider's name and contact; defaults when the database is away."""
     try:
         shown = at_hand.business()
-    except (SQLAlchemyError, DatabaseUnavailable):
-        current_app.logger.exception("no business settings for %s", request.path)
+    except (SQLAlchemyError, DatabaseUnavailable) as error:
+        logger().warning("page.without_settings", path=request.path, error=type(error).__name__)
         shown = Business()
     return {"provider_name": shown.company_name, "provider_contact": shown.support_contact, "lang": shown.language}

@@ -7,12 +7,12 @@ from typing import Any
 
 from flask import Blueprint, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
-from sqlalchemy import Row
+from sqlalchemy import Row, select
 
 from base.access import AccessLevel
 from base.money import total
 from base.settings import settings
-from base.tables import service
+from base.tables import policy, service
 from base.tables import session as line
 from billing.invoices import open_invoices
 from portal import queries_account
@@ -88,3 +88,17 @@ def browse_as(session_id: int) -> ResponseReturnValue:
     else:
         session["sandbox_address"] = str(found.framed_address)
     return redirect(url_for("captive.page"), 303)
+
+
+@sandbox_blueprint.get("/walled")
+def browse_as_walled() -> ResponseReturnValue:
+    """The same, as some subscriber of the pretend provider who is walled in just now."""
+    walled = policy.c.level == int(AccessLevel.WALLED)
+    query = (
+        select(line.c.id)
+        .join(policy, policy.c.service_id == line.c.service_id)
+        .where(walled, queries_account.is_open(), line.c.framed_address.is_not(None))
+        .order_by(line.c.id)
+        .limit(1)
+    )
+    return browse_as(tx().scalar(query) or 0)

@@ -3,8 +3,10 @@
 from flask import Flask, render_template
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
+from sqlalchemy.exc import OperationalError
 from werkzeug.exceptions import HTTPException, InternalServerError
 
+from base.database import DatabaseUnavailable
 from portal.at_hand import roll_back
 
 # status: (title, sentence)
@@ -22,6 +24,7 @@ WORDS = {
         "Something went wrong on our side",
         "Nothing was changed. Try again in a moment; if it happens again, please tell us what you did.",
     ),
+    503: ("We are not quite here", "Our database does not answer. Nothing was changed; try again in a minute."),
 }
 OLD_PAGE = ("This page was open for too long", "Nothing was changed. Go back, reload the page and try again.")
 
@@ -37,5 +40,7 @@ def _page(error: HTTPException) -> ResponseReturnValue:
         return error.get_response()
     if isinstance(error, InternalServerError):
         roll_back()  # Flask has logged the exception
+        if isinstance(error.original_exception, (OperationalError, DatabaseUnavailable)):
+            status = 503
     title, sentence = OLD_PAGE if isinstance(error, CSRFError) else WORDS.get(status, WORDS[400])
     return render_template("error.html", title=title, sentence=sentence, status=status), status

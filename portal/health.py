@@ -1,18 +1,18 @@
 """/healthz: whether this process reaches its database, and the database holds every column that this release uses."""
 
-from flask import Blueprint, current_app
+from flask import Blueprint
 from flask.typing import ResponseReturnValue
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-import billing.tables
-import portal.tables
+import billing.tables  # noqa: F401
+import portal.tables  # noqa: F401 - both put their tables into the metadata
 from base.database import DatabaseUnavailable
+from base.log import logger
+from base.tables import metadata
 from portal.at_hand import tx
 
 blueprint = Blueprint("health", __name__)
-METADATA = portal.tables.metadata  # one for all rooms; the imports above put their tables into it
-assert METADATA is billing.tables.metadata
 PLAIN = {"Content-Type": "text/plain; charset=utf-8"}
 
 
@@ -22,7 +22,7 @@ def healthz() -> ResponseReturnValue:
     try:
         missing = missing_columns()
     except (SQLAlchemyError, DatabaseUnavailable) as error:
-        current_app.logger.warning("healthz: %s", error)
+        logger().warning("healthz.no_database", error=type(error).__name__)
         return "The database cannot be reached.\n", 503, PLAIN
     if missing:
         named = ", ".join(sorted(missing)[:5])
@@ -32,7 +32,7 @@ def healthz() -> ResponseReturnValue:
 
 def missing_columns() -> set[str]:
     """'table.column' of everything this release reads or writes that the database does not have."""
-    wanted = {f"{table.name}.{column.name}" for table in METADATA.tables.values() for column in table.columns}
+    wanted = {f"{table.name}.{column.name}" for table in metadata.tables.values() for column in table.columns}
     found = tx().scalars(
         text(
             "SELECT c.relname || '.' || a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid "

@@ -81,20 +81,23 @@ def requests(subscriber_id: int | None = None, *where: ColumnElement[bool]) -> S
 
 def nas_list() -> Select[Any]:
     """NASes with how many sessions are open on each, by name; never their secrets."""
-    open_now = (
-        select(func.count()).where(session.c.nas_id == nas.c.id, session.c.stopped_at.is_(None)).scalar_subquery()
+    in_use = (
+        select(session.c.nas_id, func.count().label("lines"), func.max(session.c.updated_at).label("heard_at"))
+        .where(session.c.stopped_at.is_(None))
+        .group_by(session.c.nas_id)
+        .subquery()
     )
-    heard = select(func.max(session.c.updated_at)).where(session.c.nas_id == nas.c.id).scalar_subquery()
-    return select(
+    query = select(
         nas.c.id,
         nas.c.name,
         nas.c.network,
         nas.c.kind,
         nas.c.message_authenticator,
         nas.c.coa_port,
-        open_now.label("open_sessions"),
-        heard.label("heard_at"),
-    ).order_by(nas.c.name)
+        func.coalesce(in_use.c.lines, 0).label("open_sessions"),
+        in_use.c.heard_at,
+    )
+    return query.outerjoin(in_use, in_use.c.nas_id == nas.c.id).order_by(nas.c.name)
 
 
 def nodes(tx: Connection) -> list[Row[Any]]:

@@ -50,7 +50,7 @@ class Node:
         self._journal = journal
         self._loop = loop
         self._drops: Counter[tuple[str, str]] = Counter()
-        self._journal_failure: str | None = None
+        self._journal_failures = 0
         self.counters: Counter[str] = Counter()
 
     def serve(self, service: Service, sock: socket.socket) -> None:
@@ -122,11 +122,11 @@ class Node:
         self._drops[key] += 1
 
     def look_after_journal(self) -> None:
-        """Raise an alarm when the disk begins to fail: accounting is not acknowledged as long as it does."""
-        failure = self._journal.state().failed
-        if failure is not None and failure != self._journal_failure:
-            alarm("journal_not_written", reason=failure)
-        self._journal_failure = failure
+        """Raise an alarm when the disk refused since the last look: what it refused is not acknowledged."""
+        state = self._journal.state()
+        if state.failures != self._journal_failures:
+            self._journal_failures = state.failures
+            alarm("journal_not_written", reason=state.failed or "a moment ago; it went well again since")
 
     def write_drops(self) -> None:
         """Put what was dropped since the last time into the journal."""

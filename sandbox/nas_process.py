@@ -26,6 +26,7 @@ from sandbox.travel import CHANNEL
 
 DEMO = "Demo"  # names of the NAS rows that are simulated begin with it
 LOOK = 3.0  # seconds between two readings of the tables
+PATIENCE = 0.25  # seconds within which a wish to end is noticed
 INTERIM = 60.0  # seconds, where the Access-Accept says nothing
 
 
@@ -134,14 +135,20 @@ def run(config: Settings) -> None:
                     connection.execute(f"LISTEN {CHANNEL}")
                     while not stop.is_set():
                         network.look(engine)
-                        for _ in connection.notifies(timeout=LOOK, stop_after=1):
-                            pass
+                        _wait_for_bell(connection, stop)
             except (psycopg.OperationalError, SQLAlchemyError) as error:
                 logger().warning("database.away", error=str(error).splitlines()[0])
                 stop.wait(0.5)
     finally:
         network.close()
         engine.dispose()
+
+
+def _wait_for_bell(connection: psycopg.Connection, stop: threading.Event) -> None:
+    """Until somebody has travelled, LOOK seconds are over, or it is time to end."""
+    for _ in range(int(LOOK / PATIENCE)):
+        if stop.is_set() or list(connection.notifies(timeout=PATIENCE, stop_after=1)):
+            return
 
 
 def main() -> None:

@@ -62,6 +62,7 @@ PURE = [
     "radius.folding",
     "radius.journal_format",
     "radius.packet",
+    "radius.tally",
     "coa.exchange",
 ]
 # what a pure module may reach for all the same, and why

@@ -66,6 +66,7 @@ make_system() { # suite, folder: minbase and the three packages, and this machin
     [ -n "$mirror" ] || mirror=$(mirror_of '')
     [ -n "$mirror" ] || stop "apt of this machine names no mirror for its own release; give one with --mirror"
     say "making a bare $suite"
+    rm -rf "$folder.part"
     debootstrap --variant=minbase --include="$PACKAGES" "$suite" "$folder.part" "$mirror" >"$work/debootstrap.log" 2>&1 || {
         tail -n 20 "$work/debootstrap.log" >&2
         stop "debootstrap failed"
@@ -144,6 +145,7 @@ nothing_left() {
 
 prove_start() { # which: starts as $user, waits for the welcome, sends what Ctrl-C sends
     out=$work/output
+    : >"$out"
     began=$(date +%s)
     (inside "$user" "cd tollkeeper && exec ./run --port-offset $OFFSET") </dev/null >"$out" 2>&1 &
     group=$!
@@ -192,20 +194,24 @@ prove() { # a command, in $system as $user
     esac
 }
 
-for suite in ${suites:-bookworm trixie}; do
-    pristine=${keep:-$work}/$suite
-    if [ -n "$keep" ]; then mkdir -p "$keep"; fi
-    [ -d "$pristine" ] || make_system "$suite" "$pristine"
-    for user in ${users:-root "$NEWCOMER"}; do
-        system=$work/$suite-$user
-        cp -a "$pristine" "$system"
-        home=$system$(home_of "$user")
-        git clone -q --no-hardlinks "$repository" "$home/tollkeeper"
-        copy_pip_configuration "$HOME/.config/pip/pip.conf" "$home/.config/pip"
-        chroot "$system" chown -R "$user:$user" "$(home_of "$user")"
-        for each in "$@"; do prove "$each"; done
-        rm -rf "$system"
-        system=''
+main() {
+    for suite in ${suites:-bookworm trixie}; do
+        pristine=${keep:-$work}/$suite
+        if [ -n "$keep" ]; then mkdir -p "$keep"; fi
+        [ -d "$pristine" ] || make_system "$suite" "$pristine"
+        for user in ${users:-root "$NEWCOMER"}; do
+            system=$work/$suite-$user
+            cp -a "$pristine" "$system"
+            home=$system$(home_of "$user")
+            git clone -q --no-hardlinks "$repository" "$home/tollkeeper"
+            copy_pip_configuration "$HOME/.config/pip/pip.conf" "$home/.config/pip"
+            chroot "$system" chown -R "$user:$user" "$(home_of "$user")"
+            for each in "$@"; do prove "$each"; done
+            rm -rf "$system"
+            system=''
+        done
     done
-done
-say "all of it holds"
+    say "all of it holds"
+}
+
+main "$@"; exit # on one line: this file may change while it runs

@@ -187,7 +187,9 @@ class Isp:
             client = Client(None, waits)
             reconciler = Reconciler(self.engine, self.vault, client)
             for _ in range(looks):
-                await reconciler.look(everything=True)
+                await reconciler.look()
+                await reconciler.finish(20)
+                await reconciler.sweep()
                 await reconciler.finish(20)
             client.close()
 

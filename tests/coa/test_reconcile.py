@@ -399,10 +399,10 @@ def test_who_pays_overtakes_those_who_do_not(isp, peer):
     async def work(reconciler):
         isp.suspend(late)
         isp.restore(paying[:1])
-        await reconciler.look(everything=True)
+        await reconciler.look()
         await arrived(peer, WINDOW)
         isp.restore(paying[1:])
-        await reconciler.look(everything=False)
+        await reconciler.look()
         await arrived(peer, WINDOW + 3)
         gate.release()
 
@@ -421,10 +421,10 @@ def test_one_request_under_way_per_session(isp, peer):
     async def work(reconciler):
         for number in range(1, 4):
             isp.set_rates(100_000_000 * (number + 1), 50_000_000)
-            await reconciler.look(everything=number != 2)
+            await (reconciler.sweep() if number == 2 else reconciler.look())
             await asyncio.sleep(0.1)
         asked = isp.ask(wire.Act.REAPPLY, line)
-        await reconciler.look(everything=False)
+        await reconciler.look()
         await asyncio.sleep(0.1)
         assert len(peer.received) == 1
         gate.release()
@@ -442,16 +442,16 @@ def test_a_bell_brings_only_what_it_is_about(isp, peer):
     one, other = isp.some_lines(2, nas_id, peer)
 
     async def work(reconciler):
-        await reconciler.look(everything=True)
+        await reconciler.look()
         isp.execute("UPDATE session SET accepted_version = 0 WHERE id = :id", id=other.session_id)
         isp.suspend([one])
-        await reconciler.look(everything=False)
+        await reconciler.look()
         await arrived(peer, 1)
         new = isp.line(nas_id, peer, accepted_version=0)
-        await reconciler.look(everything=False)
+        await reconciler.look()
         await arrived(peer, 2)
         assert [got.session for got in peer.received] == [one.acct_session_id, new.acct_session_id]
-        await reconciler.look(everything=True)
+        await reconciler.sweep()
         await arrived(peer, 3)
         assert peer.received[2].session == other.acct_session_id
 
@@ -463,13 +463,13 @@ def test_a_look_that_failed_is_made_good_by_the_next(isp, peer):
     line = isp.line(isp.nas(peer), peer)
 
     async def work(reconciler):
-        await reconciler.look(everything=True)
+        await reconciler.look()
         isp.suspend([line])
         isp.execute("ALTER TABLE wire_request RENAME TO hidden")
         with pytest.raises(Exception, match="wire_request"):
-            await reconciler.look(everything=False)
+            await reconciler.look()
         isp.execute("ALTER TABLE hidden RENAME TO wire_request")
-        await reconciler.look(everything=False)
+        await reconciler.look()
         await arrived(peer, 1)
 
     running(isp, work)
@@ -561,11 +561,11 @@ def test_nothing_is_begun_while_another_process_leads(isp, peer):
     async def run():
         client = Client(None, QUICK)
         reconciler = Reconciler(isp.engine, isp.vault, client, lambda: leads[0])
-        await reconciler.look(everything=True)
+        await reconciler.look()
         await reconciler.finish(1)
         assert peer.received == []
         leads[0] = True
-        await reconciler.look(everything=True)
+        await reconciler.look()
         await reconciler.finish(5)
         client.close()
 

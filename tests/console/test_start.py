@@ -42,7 +42,7 @@ class Started:
     def output(self) -> str:
         return self.log.read_text()
 
-    def wait_until_up(self, seconds: float = 60) -> None:
+    def wait_until_up(self, seconds: float = 120) -> None:
         deadline = time.monotonic() + seconds
         while "Tollkeeper is up" not in self.output():
             assert self.process.poll() is None, self.output()
@@ -107,7 +107,8 @@ def test_kill_9_of_the_supervisor_leaves_no_orphan_and_the_data_survives(started
     children = started.children()
     started.process.kill()
     started.process.wait()
-    assert wait_for_end(children, 10) == []
+    left = wait_for_end(children, 10)
+    assert [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in left] == []
     again = Started(tmp_path)
     try:
         again.wait_until_up()

@@ -141,6 +141,17 @@ def test_the_sandbox_shows_the_portal_as_a_walled_browser_would(make_portal):
     assert browser.get("/captive").status_code == 303
 
 
+def test_the_sandbox_finds_somebody_who_is_walled_in(make_portal):
+    portal = make_portal(sandbox="true", radius_hosts="127.0.0.1")
+    browser = portal.browser()
+    browser.get("/sandbox/walled")
+    assert browser.get("/captive").status_code == 303  # nobody is
+    wall_in(portal)
+    portal.line(1, ADDRESS)
+    assert browser.get("/sandbox/walled").headers["Location"] == "/captive"
+    assert "Hello, Anna" in browser.get("/captive").text
+
+
 def test_the_mark_of_the_sandbox_means_nothing_in_production(portal):
     wall_in(portal)
     portal.line(1, ADDRESS)

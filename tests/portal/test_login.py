@@ -96,7 +96,7 @@ def test_guessing_is_stopped_for_one_login_and_address_only(portal):
 
 def test_trying_many_logins_from_one_address_is_stopped(portal):
     browser = portal.browser()
-    statuses = [post(browser, "/login", login=f"login{n}", password="x").status_code for n in range(22)]
+    statuses = [post(browser, "/login", login=f"login{n}", password="").status_code for n in range(22)]
     assert statuses[:20] == [400] * 20
     assert statuses[20:] == [429, 429]
 
@@ -161,6 +161,21 @@ def test_the_clock_of_the_sandbox_does_not_touch_logins(portal):
     browser = portal.as_staff()
     clock.travel_to_offset(timedelta(days=400))
     assert browser.get("/staff/").status_code == 200
+    portal.as_staff()
+    assert all(row.expires_at < clock.real() + timedelta(days=1) for row in rows())
+
+
+def test_what_a_browser_carried_before_its_login_is_thrown_away(portal):
+    browser = portal.browser()
+    browser.get("/staff/login")
+    with browser.session_transaction() as cookie:
+        planted = cookie["csrf_token"]
+        cookie["planted"] = "by somebody else"
+    post(browser, "/staff/login", login="olga", password=PASSWORD)
+    browser.get("/staff/")
+    with browser.session_transaction() as cookie:
+        assert "planted" not in cookie
+        assert cookie["csrf_token"] != planted
 
 
 def test_staff_and_subscriber_may_share_a_browser_without_sharing_rights(portal):

@@ -119,7 +119,14 @@ def test_nobody_sees_what_is_not_theirs(portal, anna):
     ben = portal.as_subscriber("line2")
     with transaction() as tx:
         assert load_invoice(tx, 1).subscriber_id == anna
-    for path in ("/invoices/1", "/invoices/1/pdf", "/invoices/1/print", "/payments/1/receipt", "/invoices/2"):
+    for path in (
+        "/invoices/1",
+        "/invoices/1/pdf",
+        "/invoices/1/print",
+        "/payments/1/receipt",
+        "/payments/1/print",
+        "/invoices/2",
+    ):
         assert ben.get(path).status_code == 404, path
     for path in ("/", "/invoices", "/payments", "/usage"):
         text = ben.get(path).text

@@ -34,8 +34,10 @@ def udp(host: str) -> socket.socket:
 class Process:
     """One process of the house, started as often as the test wants; its log goes into one file."""
 
-    def __init__(self, name: str, environment: dict[str, str], log: Path, descriptors: tuple[int, ...] = ()) -> None:
-        self._argv = [sys.executable, "-c", _MAIN.format(name)]
+    def __init__(
+        self, name: str, environment: dict[str, str], log: Path, descriptors: tuple[int, ...] = (), first: str = ""
+    ) -> None:
+        self._argv = [sys.executable, "-c", first + _MAIN.format(name)]
         self._environment = {**os.environ, **environment}
         self._descriptors, self._log = descriptors, log
         self._process: subprocess.Popen[bytes] | None = None
@@ -67,9 +69,12 @@ class Process:
 
 
 class Node:
-    """A radius process, and an ingest process beside it if wanted, on one data folder."""
+    """A radius process, and an ingest process beside it if wanted, on one data folder.
 
-    def __init__(self, environment: dict[str, str], folder: Path, host: str = "127.0.0.1") -> None:
+    `first`: Python that the radius process runs before anything else.
+    """
+
+    def __init__(self, environment: dict[str, str], folder: Path, host: str = "127.0.0.1", *, first: str = "") -> None:
         self.folder = folder
         folder.mkdir(exist_ok=True)
         self.auth, self.acct = udp(host), udp(host)
@@ -78,7 +83,7 @@ class Node:
         sockets = "auth:{},acct:{}".format(*descriptors)
         environment = {**environment, "TOLLKEEPER_DATA_DIR": str(folder)}
         handed_down = {**environment, "TOLLKEEPER_SOCKETS": sockets}
-        self.radius = Process("server", handed_down, folder / "radius.log", descriptors)
+        self.radius = Process("server", handed_down, folder / "radius.log", descriptors, first)
         self.ingest = Process("ingest", environment, folder / "ingest.log")
 
     def __enter__(self) -> Self:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,6 +27,7 @@ from radius.journal_folder import read_node_id, segment_path
 from radius.journal_format import START, Accounting, Position, RecordKind, encode_accounting, encode_json, pack_address
 from radius.journal_reader import read
 from tests.radius.nas import account
+from tests.radius.node import wait_for
 from tests.radius.provider import provide
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -124,13 +125,6 @@ class Written:
 def run_all(callbacks: list[Callback]) -> None:
     for callback in callbacks:
         callback()
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -402,7 +396,7 @@ def test_it_ends_when_told_and_only_one_can_read(house):
             began = time.monotonic()
             first.send_signal(signal.SIGTERM)
             assert first.wait(10) == 0
-            assert time.monotonic() - began < 2
+            assert time.monotonic() - began < 5, "two shared cores; alone it takes a fifth of a second"
         finally:
             first.kill()
             first.wait()

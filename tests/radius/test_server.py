@@ -9,9 +9,9 @@ import time
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
-from base.database import transaction
+from base.database import raw_connection, transaction
 from base.tables import drop_count, login_log, policy, radius_node, session, usage_daily
 from billing.services import set_staff_order
 from radius.packet import Code, request
@@ -28,6 +28,13 @@ def node(database, tmp_path):
     provide(database.engine, database.vault, "ann", "bob")
     with Node(database.environment(tmp_path), tmp_path / "data") as node:
         yield node
+
+
+def is_answered(datagram, port):
+    try:
+        return bool(ask(datagram, port, tries=1))
+    except AssertionError:
+        return False
 
 
 def rows(database, query):
@@ -79,6 +86,38 @@ def test_it_starts_and_answers_without_the_database(database, node, tmp_path):
         assert ask(account("Start"), alone.acct_port)[0] == Code.ACCOUNTING_RESPONSE
         assert alone.radius.stop() == 0
         assert "database.away" in alone.radius.log()
+
+
+def test_while_the_database_is_away_it_answers_and_afterwards_it_reads_anew(database, node):
+    node.radius.start()
+    ask(ANN, node.auth_port)
+    name = database.engine.url.database
+    with raw_connection(database.engine.url.set(database="postgres").render_as_string(hide_password=False)) as admin:
+        admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+        wait_for(lambda: "database.away" in node.radius.log())
+        assert ask(pap("bob", "pw-bob", identifier=2), node.auth_port)[0] == Code.ACCESS_ACCEPT
+        admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+    with transaction(database.engine) as tx:
+        tx.execute(text("UPDATE policy SET level = 3, obeyed = jsonb_set(obeyed, '{level}', '3')"))  # and no bell
+    identifiers = iter(range(3, 256))
+    wait_for(lambda: ask(pap("ann", "pw-ann", identifier=next(identifiers)), node.auth_port)[0] == Code.ACCESS_REJECT)
+
+
+def test_a_disk_that_refuses_is_said_and_nothing_is_acknowledged(database, tmp_path):
+    provide(database.engine, database.vault, "ann")
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000)); "
+    with Node(database.environment(tmp_path), tmp_path / "data", first=limit) as node:
+        node.radius.start()
+        ask(account("Start", "first"), node.acct_port)
+        more = ("NAS-Identifier", "x" * 200)
+        told = {f"s{number}": account("Start", f"s{number}", "ann", more) for number in range(14)}
+        acknowledged = {session_id for session_id, each in told.items() if is_answered(each, node.acct_port)}
+        assert len(acknowledged) < len(told)
+        wait_for(lambda: "journal_not_written" in node.radius.log())
+        assert ask(ANN, node.auth_port)[0] == Code.ACCESS_ACCEPT
+        node.ingest.start()
+        wait_for(lambda: acknowledged <= {row.acct_session_id for row in rows(database, select(session))})
 
 
 def test_without_database_and_snapshot_nobody_is_answered(database, tmp_path):

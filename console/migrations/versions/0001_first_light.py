@@ -441,7 +441,6 @@ def upgrade() -> None:
             name=op.f("uq_session_nas_id_device_acct_session_id_login_started_at"),
         ),
     )
-    op.create_index("ix_session_key", "session", ["nas_id", "device", "acct_session_id", "login"], unique=False)
     op.create_index(op.f("ix_session_nas_id"), "session", ["nas_id"], unique=False)
     op.create_index(
         "ix_session_open_address",
