@@ -6,6 +6,8 @@ is `real`, always.
 
 from datetime import UTC, datetime, timedelta
 
+CHANNEL = "tollkeeper_clock"
+"""Sandbox: the bell that rings when somebody travelled in time."""
 _offset = timedelta()
 
 

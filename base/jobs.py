@@ -92,8 +92,12 @@ def claim(tx: Connection, lanes: Sequence[Lane], limit: int, lease: timedelta) -
 
 
 def outstanding(tx: Connection, tries_by_id: Mapping[int, int]) -> set[int]:
-    """Those of these claimed jobs whose claim still stands: neither ended nor claimed anew since."""
-    rows = tx.execute(select(job.c.id, job.c.tries).where(job.c.id.in_(tries_by_id), job.c.state == "sent"))
+    """Those of these claimed jobs whose claim still stands: neither ended nor claimed anew since, nor due to be."""
+    rows = tx.execute(
+        select(job.c.id, job.c.tries).where(
+            job.c.id.in_(tries_by_id), job.c.state == "sent", job.c.lease_until >= func.clock_timestamp()
+        )
+    )
     return {row.id for row in rows if tries_by_id[row.id] == row.tries}
 
 

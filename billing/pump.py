@@ -15,7 +15,7 @@ import psycopg
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from base import jobs
+from base import clock, jobs
 from base.database import DatabaseUnavailable, address, raw_connection, transaction
 from base.jobs import Job, Lane
 from base.log import alarm, logger
@@ -25,7 +25,6 @@ LEASE = timedelta(seconds=15)
 LOOK = 1.0  # seconds between two looks without a bell
 LONGEST_PAUSE = 10.0  # seconds
 MOST_CLAIMS = 10 * jobs.MAX_TRIES  # a job claimed this often without an end takes its process down each time
-CLOCK_CHANNEL = "tollkeeper_clock"  # sandbox: somebody travelled in time
 
 log = logger()
 
@@ -80,7 +79,7 @@ class Pump:
                 with raw_connection(address(settings())) as bell:
                     bell.execute(f"LISTEN {jobs.CHANNEL}")
                     if self._on_travel:
-                        bell.execute(f"LISTEN {CLOCK_CHANNEL}")
+                        bell.execute(f"LISTEN {clock.CHANNEL}")
                     while not self._stopping.is_set():
                         self._pour()
                         if pause:
@@ -130,7 +129,7 @@ class Pump:
         with contextlib.suppress(BlockingIOError):
             os.read(self._woken, 4096)
         rung = {notification.channel for notification in bell.notifies(timeout=0)}
-        if CLOCK_CHANNEL in rung and self._on_travel:
+        if clock.CHANNEL in rung and self._on_travel:
             self._on_travel()
 
 

@@ -5,7 +5,7 @@ from ipaddress import IPv4Address
 
 from sqlalchemy import Connection, func, insert, select, update
 
-from base import calendar, clock, trail
+from base import calendar, clock, jobs, trail
 from base.business import load_business, percent
 from base.crypto import Vault, hash_password
 from base.money import Money
@@ -147,6 +147,8 @@ def add_service(
     assert service_id is not None
     trail.record(tx, actor, "service.added", subject="service", subject_id=service_id, detail={"login": login})
     refresh_access(tx, vault, [service_id], now, because=f"service:{service_id}")
+    # its first invoice need not wait for the next minute
+    jobs.enqueue(tx, jobs.Kind.TICK, {}, key=f"tick:service:{service_id}")
     return int(service_id)
 
 

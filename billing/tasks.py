@@ -38,6 +38,10 @@ class Retry(Exception):
         self.delay = timedelta(seconds=seconds)
 
 
+class ClaimLost(Exception):
+    """The job's lease ran out before its effect began, and somebody else has it: nothing was done, nothing is to do."""
+
+
 class NewerFormat(Exception):
     """The job was written by a newer release, whose workers must run it."""
 
@@ -48,9 +52,10 @@ def in_one_transaction(effect: Callable[[Connection, Job], None]) -> Handler:
     def handle(job: Job) -> None:
         with transaction() as tx:
             current = jobs.load(tx, job.id)
-            if current is not None and current.tries == job.tries:
-                effect(tx, current)
-                jobs.finish(tx, job.id)
+            if current is None or current.tries != job.tries:
+                raise ClaimLost
+            effect(tx, current)
+            jobs.finish(tx, job.id)
 
     return handle
 
@@ -79,6 +84,8 @@ def perform(job_id: int, tries: int) -> None:
             return
         try:
             _handle(job)
+        except ClaimLost:
+            log.info("job.claim_lost", job=job.id, kind=job.kind.value[0])
         except Retry as later:
             log.info("job.later", job=job.id, kind=job.kind.value[0], seconds=later.delay.seconds, because=str(later))
             with transaction() as tx:

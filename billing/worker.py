@@ -20,6 +20,8 @@ from celery import Celery
 from celery.beat import Scheduler, Service
 from celery.exceptions import CPendingDeprecationWarning
 from celery.signals import setup_logging
+from celery.worker.request import Request
+from kombu.entity import Exchange, Queue
 
 from base import pulse
 from base.database import address
@@ -31,7 +33,7 @@ from billing.leases import Leases
 from billing.pump import BrokerAway, Pump
 
 TICK_SECONDS = 5.0
-GRACE = 2.0  # seconds that running jobs have to end after SIGTERM
+GRACE = 1.5  # seconds that running jobs have to end after SIGTERM
 
 log = logger()
 leases = Leases()
@@ -39,7 +41,7 @@ _pumps: list[Pump] = []  # the one of this process, once it runs
 
 
 def configuration(config: Settings) -> dict[str, Any]:
-    """Celery's settings: no results, late acknowledgement of one message per thread, JSON only, our own logs."""
+    """Celery's settings: no results, no acknowledgements, no more messages taken than free threads, our own logs."""
     broker = config.broker_url.get_secret_value()
     if _in_process(config):
         broker = "memory://localhost"  # Celery warns about an address without a host
@@ -47,7 +49,6 @@ def configuration(config: Settings) -> dict[str, Any]:
     else:
         transport = {
             "global_keyprefix": "tollkeeper:",
-            "visibility_timeout": 6 * 3600,  # above the longest job; a message delivered again is an old claim
             "socket_connect_timeout": 3,
             "socket_timeout": 10,
             "socket_keepalive": True,
@@ -59,10 +60,10 @@ def configuration(config: Settings) -> dict[str, Any]:
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "task_ignore_result": True,
-        "task_acks_late": True,
+        "task_queues": [Queue(lane.value, Exchange(lane.value), routing_key=lane.value, no_ack=True) for lane in Lane],
         "task_serializer": "json",
         "accept_content": ["json"],
-        "worker_prefetch_multiplier": 1,
+        "worker_disable_prefetch": not _in_process(config),  # in one process the pump sees to it
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
         "worker_enable_remote_control": False,
@@ -86,7 +87,18 @@ def keep_our_logs(**_: object) -> None:
     """Celery sets up no logs where somebody says that he does; base.log has."""
 
 
-@app.task(name="tollkeeper.run_job")
+class Bell(Request):
+    """A message that is gone once it is taken, and never acknowledged: the row has a lease.
+
+    Celery's threads would acknowledge on the connection that its consumer is reading from.
+    """
+
+    def acknowledge(self) -> None:
+        """Nothing to say to the broker."""
+        self.acknowledged = True
+
+
+@app.task(name="tollkeeper.run_job", Request=Bell)
 def run_job(job_id: int, tries: int) -> None:
     """Run the job whose claim number `tries` this is."""
     try:
@@ -98,7 +110,7 @@ def run_job(job_id: int, tries: int) -> None:
             pump.wake()
 
 
-@app.task(name="tollkeeper.ask_for_tick")
+@app.task(name="tollkeeper.ask_for_tick", Request=Bell)
 def ask_for_tick() -> None:
     """What beat sends every few seconds; one that fails is made up for by the next."""
     try:
@@ -200,6 +212,7 @@ def _parts(lanes: Sequence[Lane], beat: bool, config: Settings) -> list[_Part]:
             without_gossip=True,
             without_mingle=True,
             without_heartbeat=True,
+            use_eventloop=False,  # one thread that waits for messages is simpler, and as quick
             quiet=True,
         )
         parts.append(_Part("pump", pump.run, pump.stop))
@@ -210,6 +223,8 @@ def _parts(lanes: Sequence[Lane], beat: bool, config: Settings) -> list[_Part]:
 
 def _stop(parts: Sequence[_Part], threads: Sequence[threading.Thread]) -> None:
     """Take no more work and give running jobs `GRACE` seconds; one that needs longer is run again by another worker."""
+    # Its connection is taken away while it waits for messages, which it calls an unrecoverable error.
+    logging.getLogger("celery.worker").setLevel(logging.CRITICAL + 1)
     deadline = monotonic() + GRACE
     waiting = []
     for part, thread in zip(parts, threads, strict=True):

@@ -91,7 +91,7 @@ class _Port:
 class Client:
     """Sends requests and returns their answers; what came back and was no answer is counted by name and device.
 
-    While `allowed` says no, nothing leaves: another process may be sending.
+    When `allowed` says no, nothing leaves any more: another process may be sending.
     """
 
     def __init__(
@@ -123,7 +123,10 @@ class Client:
         try:
             while transaction.answer is None:
                 octets = transaction.on_timer(time.monotonic())
-                if octets is not None and self._allowed():
+                if octets is not None:
+                    if not self._allowed():
+                        transaction.give_up()
+                        continue
                     sends += source.send(octets)
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(answered.wait(), max(0.0, transaction.next_at - time.monotonic()))

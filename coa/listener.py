@@ -59,7 +59,7 @@ class Listener:
             self.leads = True
             self._ring()
             while not self._stop.is_set():
-                for _ in connection.notifies(timeout=0.5, stop_after=1):
+                for _ in connection.notifies(timeout=0.25, stop_after=1):
                     self._ring()
         finally:
             self.leads = False

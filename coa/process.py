@@ -18,7 +18,7 @@ from coa.reconcile import Reconciler
 
 SWEEP = 5.0  # seconds between looks that need no bell
 RETRY = 0.5  # seconds until the next look after one that failed
-PATIENCE = 1.0  # seconds that an answer may take when the process is to end, and again for keeping it
+PATIENCE = 0.7  # seconds that an answer may take when the process is to end, and again for keeping it
 
 
 def run(config: Settings) -> None:

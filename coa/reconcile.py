@@ -95,11 +95,12 @@ class Reconciler:
         self, tx: Connection, cursor: feed.Cursor | None, busy: list[int]
     ) -> tuple[list[Different], list[Request], feed.Cursor]:
         since, self._newest = self._newest, targets.read_newest(tx)
-        if cursor is None:
-            cursor = feed.Cursor(feed.horizon(tx))
+        at_everything = cursor is None
+        cursor = cursor or feed.Cursor(feed.horizon(tx))
+        services = sorted({change.subject_id for change in cursor.read(tx) if change.kind == "policy"})
+        if at_everything:
             different = targets.read_different(tx, busy=busy)
         else:
-            services = sorted({change.subject_id for change in cursor.read(tx) if change.kind == "policy"})
             different = targets.read_different(tx, services=services, newest=since)
         return different, targets.read_requests(tx), cursor
 

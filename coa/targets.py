@@ -44,8 +44,8 @@ SELECT s.id, s.login AS session_login, s.acct_session_id, host(s.framed_address)
        CASE WHEN e.tried_version = p.version THEN e.failures ELSE 0 END AS failures,
        p.service_id, p.version, p.login, NULL AS password, p.obeyed,
        CASE WHEN e.disconnected_at IS NULL THEN h.obeyed END AS applied,
-       (SELECT real_at FROM access_history c WHERE c.service_id = p.service_id AND c.version = p.version
-        AND c.at > s.started_at ORDER BY c.id LIMIT 1) AS committed_at,
+       (SELECT CASE WHEN c.at > s.started_at THEN c.real_at END FROM access_history c
+        WHERE c.service_id = p.service_id AND c.version = p.version ORDER BY c.id LIMIT 1) AS committed_at,
        (SELECT max(xid) FROM change_feed f WHERE f.kind = 'policy' AND f.subject_id = p.service_id) AS feed_xid
 {_FROM}
 LEFT JOIN LATERAL (

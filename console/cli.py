@@ -62,11 +62,17 @@ def _process(name: str) -> Settings:
 
 def _ready(name: str) -> Settings:
     """The same, for a process that works on the schema."""
+    from sqlalchemy.exc import OperationalError
+
     from base.database import engine
     from console import schema
 
     config = _process(name)
-    schema.require(engine())
+    try:
+        schema.require(engine())
+    except OperationalError as error:
+        click.echo(f"tollkeeper: the database does not answer: {str(error.orig).splitlines()[0]}", err=True)
+        sys.exit(1)  # not 2: this may pass, so whoever keeps us running shall start us again
     return config
 
 

@@ -17,13 +17,13 @@ from sqlalchemy import Engine, func
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 
-from base import feed
+from base import clock, feed
 from base.crypto import Vault
 from base.database import raw_connection, transaction
 from base.log import alarm, logger
 from base.tables import radius_node
 from radius.book import Book
-from radius.snapshot import Changes, read_changes, read_contents, save
+from radius.snapshot import Changes, read_changes, read_contents, save, without_collecting
 
 HEARTBEAT = 0.5  # seconds; coa counts a node as live for 2 s
 WHOLE_READING = 60.0  # seconds between readings that need no bell
@@ -78,7 +78,8 @@ class Follower:
     def _follow(self) -> None:
         url = self._engine.url.render_as_string(hide_password=False)
         with raw_connection(url) as bell:
-            bell.execute(f"LISTEN {feed.CHANNEL}")
+            for channel in (feed.CHANNEL, clock.CHANNEL):
+                bell.execute(f"LISTEN {channel}")
             cursor, read_at = self._read_everything(), time.monotonic()
             self._failures = 0
             while not self._stop.is_set():
@@ -95,9 +96,10 @@ class Follower:
                     pass
 
     def _read_everything(self) -> feed.Cursor:
-        with transaction(self._engine) as tx:
-            contents = read_contents(tx, self._vault)
-        self._apply(partial(self._book.adopt, Book.of(contents.policies, contents.nases)))
+        with without_collecting():
+            with transaction(self._engine) as tx:
+                contents = read_contents(tx, self._vault)
+            self._apply(partial(self._book.adopt, Book.of(contents.policies, contents.nases)))
         self._unsaved = True
         return feed.Cursor(contents.position)
 

@@ -2,10 +2,11 @@
 
     append (event loop) → buffer → one write, one fdatasync (own thread) → post(callbacks) → event loop
 
-While a sync runs the next batch gathers. After a failed write or sync the segment is abandoned: what the kernel
-kept of it is unknown, and a second fdatasync would succeed without having written anything. The callbacks of that
-batch are dropped, the NAS sends those requests again, and the next batch goes to a new segment. So whoever calls
-`append` must take the same request again for as long as its callback has not run: it may never run.
+While a sync runs the next batch gathers. Records that nobody waits for gather for GATHER seconds, or until one comes
+that somebody waits for: a sync takes as much of a core as five logins. After a failed write or sync the segment is
+abandoned: what the kernel kept of it is unknown, and a second fdatasync would succeed without having written anything.
+The callbacks of that batch are dropped, the NAS sends those requests again, and the next batch goes to a new segment.
+So whoever calls `append` must take the same request again for as long as its callback has not run: it may never run.
 """
 
 import os
@@ -25,6 +26,8 @@ from radius.journal_format import HEADER_SIZE, RecordKind, seal
 Callback = Callable[[], object]
 LONGEST_RETRY = 30.0
 """Seconds between two attempts while the disk keeps failing."""
+GATHER = 0.05
+"""Seconds that records without a callback may wait to be written."""
 
 
 @dataclass(frozen=True)
@@ -114,10 +117,12 @@ class Journal:
                 self._refused += 1
                 return False
             self._records.append(record)
+            self._buffered += len(record)
             if on_durable is not None:
                 self._callbacks.append(on_durable)
-            self._buffered += len(record)
-            self._changed.notify()
+            # The writer takes all at once, so only the first record and the first callback are news to it.
+            if len(self._records) == 1 or (on_durable is not None and len(self._callbacks) == 1):
+                self._changed.notify()
         return True
 
     def rotate(self) -> None:
@@ -166,7 +171,8 @@ class Journal:
                 if records:
                     self._write(records)
                     records = []
-                    self._post(callbacks)
+                    if callbacks:
+                        self._post(callbacks)
                     self._failed = None
                     retry = self._first_retry
             except Exception as error:
@@ -183,6 +189,7 @@ class Journal:
         """Sleep until there is something to do; False when the journal is closed and nothing is left."""
         with self._changed:
             self._changed.wait_for(lambda: self._records or self._rotation_due or self._closing.is_set())
+            self._changed.wait_for(lambda: self._callbacks or self._rotation_due or self._closing.is_set(), GATHER)
             return bool(self._records) or not self._closing.is_set()
 
     def _take(self) -> tuple[list[bytes], list[Callback]]:

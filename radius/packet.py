@@ -88,7 +88,7 @@ class Packet:
     exactly one of 18 octets.
     """
 
-    __slots__ = ("attributes", "authenticator", "code", "identifier", "raw", "signed_at")
+    __slots__ = ("_firsts", "attributes", "authenticator", "code", "identifier", "raw", "signed_at")
 
     def __init__(
         self,
@@ -105,16 +105,20 @@ class Packet:
         self.attributes = attributes
         self.raw = raw
         self.signed_at = signed_at
+        self._firsts = dict(reversed(attributes))
+
+    def __contains__(self, type: int) -> bool:
+        """Say whether there is an attribute of this type."""
+        return type in self._firsts
 
     def first(self, type: int) -> bytes | None:
         """Return the value of the first attribute of this type, or None."""
-        for found, value in self.attributes:
-            if found == type:
-                return value
-        return None
+        return self._firsts.get(type)
 
     def all(self, type: int) -> list[bytes]:
         """Return the values of all attributes of this type, in order."""
+        if type not in self._firsts:
+            return []
         return [value for found, value in self.attributes if found == type]
 
     def vendor(self, vendor_id: int, type: int) -> list[bytes]:
@@ -155,10 +159,8 @@ def parse(datagram: bytes) -> Packet:
         while at < length:
             type = raw[at]
             size = raw[at + 1]
-            if size < 2:
-                raise Malformed("attribute_length")
-            if not type:
-                raise Malformed("attribute_zero")
+            if size < 2 or not type:
+                raise Malformed("attribute_length" if size < 2 else "attribute_zero")
             if type == MESSAGE_AUTHENTICATOR:
                 signed_at = at + 2 if size == 18 and not signed_at else -1
             end = at + size

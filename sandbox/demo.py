@@ -231,10 +231,11 @@ class _Story:
 
         Else a newcomer's first invoice would wait behind hundreds of documents that nobody has asked for.
         """
-        mails, documents = (kind.value[0] for kind in (jobs.Kind.SEND_MESSAGE, jobs.Kind.RENDER_DOCUMENT))
+        kinds = (jobs.Kind.SEND_MESSAGE, jobs.Kind.TICK, jobs.Kind.RENDER_DOCUMENT)
+        mails, ticks, documents = (kind.value[0] for kind in kinds)
         self._tx.execute(update(message).values(sent_at=message.c.created_at))
         done = {"state": "done", "done_at": func.clock_timestamp()}
-        self._tx.execute(update(job).where(job.c.kind == mails).values(done))
+        self._tx.execute(update(job).where(job.c.kind.in_([mails, ticks])).values(done))
         place = select(job.c.id, func.row_number().over(order_by=job.c.id.desc()).label("n"))
         behind = place.where(job.c.kind == documents).subquery()
         later = func.clock_timestamp() + QUIET + behind.c.n * timedelta(seconds=1)

@@ -15,6 +15,7 @@ import psycopg
 from sqlalchemy import Engine, Row, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from base.clock import CHANNEL
 from base.crypto import SecretsUnavailable, Vault, open_vault
 from base.database import DatabaseUnavailable, address, connect, raw_connection, transaction
 from base.log import configure, logger
@@ -22,7 +23,6 @@ from base.settings import Settings, WrongSetting, settings
 from base.tables import nas, service
 from sandbox.nas import FIRST_PAUSE, LONGEST_PAUSE, REDIAL, Nas
 from sandbox.nas_session import Method, Session
-from sandbox.travel import CHANNEL
 
 DEMO = "Demo"  # names of the NAS rows that are simulated begin with it
 LOOK = 3.0  # seconds between two readings of the tables

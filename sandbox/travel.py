@@ -13,7 +13,6 @@ from base.database import follow_sandbox_clock, notify
 from base.settings import settings
 from base.tables import business_setting, sandbox_clock
 
-CHANNEL = "tollkeeper_clock"  # whoever must feel a journey at once (the worker's tick, simulated NASes) listens here
 _ROW = 1
 
 
@@ -40,7 +39,7 @@ def travel(tx: Connection, *, days: int = 0, to: date | None = None) -> datetime
         after = datetime.combine(target, before.time(), zone).astimezone(UTC)
         offset = math.ceil((after - clock.real()).total_seconds())
         tx.execute(update(sandbox_clock).values(offset_seconds=offset))
-        notify(tx, CHANNEL)
+        notify(tx, clock.CHANNEL)
     return now(tx)
 
 

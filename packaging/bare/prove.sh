@@ -6,7 +6,7 @@
 #
 # COMMAND is what is proven, in this order; `start` means: ./run until it welcomes, Ctrl-C, nothing left, and once more.
 # Anything else is given to ./run as it is: `test`, 'test tests/base', doctor. Default: start test, on both suites, as
-# root and as an ordinary user. --keep leaves the untouched systems in FOLDER for the next time.
+# root and as an ordinary user. --keep leaves the untouched systems in FOLDER for the next time, and what a failure said.
 #
 # The mirror is that of this machine's apt; apt's options, pip's configuration (files and PIP_…), certificates and
 # proxies of this machine are passed on where it has them.
@@ -127,8 +127,9 @@ as_told() { # what was printed: types, as root, the lines that ./run asked for; 
     done <"$work/lines"
 }
 
-fail() { # what, file: shows the end of the output
+fail() { # what, file: shows the end of the output, and keeps all of it
     tail -n 60 "$2" >&2
+    if [ -n "$keep" ]; then cp "$2" "$keep/failed.log"; fi
     say "FAILED on $suite as $user: $1" >&2
     exit 1
 }

@@ -371,12 +371,12 @@ def test_recovery_may_take_longer_than_the_timeout(veteran, start):
     (cluster.data / "recovery.signal").touch()  # restoring from an archive that answers slowly
     shutil.chown(cluster.data / "recovery.signal", cluster.data.stat().st_uid)
     with (cluster.data / "postgresql.conf").open("a") as settings:
-        settings.write("restore_command = 'sleep 0.3; false'\n")
+        settings.write("restore_command = 'sleep 2.5; false'\n")
     begun = time.monotonic()
     server = subprocess.Popen(pgembed.command(cluster), env=pgembed.environment(), cwd="/", stderr=subprocess.DEVNULL)
     try:
-        pgembed.wait_ready(cluster, timeout=0.25, alive=lambda: server.poll() is None)
-        assert time.monotonic() - begun > 0.5
+        pgembed.wait_ready(cluster, timeout=2.0, alive=lambda: server.poll() is None)
+        assert time.monotonic() - begun > 2.0
     finally:
         server.send_signal(signal.SIGQUIT)
         server.wait(20)

@@ -1,7 +1,6 @@
 """Invoices and receipts on paper: everything is there, names as typed, our fonts, and nothing is fetched."""
 
 import http.server
-import shutil
 import subprocess
 import threading
 import time
@@ -16,14 +15,19 @@ from base.money import Money
 from billing import documents, invoices
 from billing.payments import record_payment
 from tests.billing.provider import Provider, noon
+from tests.peers.peer import miss, require_peer
 
-pytestmark = [
-    pytest.mark.peer("pdftotext"),
-    pytest.mark.skipif(shutil.which("pdftotext") is None, reason="poppler-utils is not installed"),
-    pytest.mark.skipif(documents.available() is not None, reason=str(documents.available())),
-]
+pytestmark = pytest.mark.peer("pdftotext")
 STRANGE = "Zażółć Ελλάδα Привет ₹ <b>x</b>"
 DAY = date(2026, 11, 24)
+
+
+@pytest.fixture(autouse=True)
+def _peers() -> None:
+    require_peer("pdftotext")
+    missing = documents.available()
+    if missing is not None:
+        miss(missing)
 
 
 def text_of(pdf: bytes, *options: str) -> str:

@@ -81,6 +81,7 @@ def test_with_the_invoice_come_its_jobs_its_mail_and_the_day_of_review(provider:
         mail = tx.execute(select(message)).one()
         review = tx.scalar(select(policy.c.review_at).where(policy.c.service_id == service_id))
     assert [(row.kind, row.payload) for row in jobs] == [
+        ("tick", {"format": 1}),  # the new service's own: it is billed without waiting for the next minute
         ("render_document", {"format": 1, "kind": "invoice", "id": invoice_id}),
         ("send_message", {"format": 1, "message_id": mail.id}),
     ]

@@ -76,7 +76,7 @@ def ask(query: str) -> list[tuple]:
         return [tuple(row) for row in tx.execute(text(query))]
 
 
-def wait(what: Callable[[], object], seconds: float = 30.0) -> None:
+def wait(what: Callable[[], object], seconds: float = 90.0) -> None:
     deadline = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < deadline, ask("SELECT id, kind, state, tries, last_error FROM job")

@@ -107,8 +107,23 @@ def test_effect_and_end_are_one_commit(claimed: Claimed, monkeypatch: pytest.Mon
         tx.execute(text("UPDATE job SET state = 'sent', tries = 2"))
     tasks.HANDLERS[Kind.REVIEW_ACCESS](Job(job.id, job.kind, job.payload, 2))  # and then the process dies
     assert (effects(), row()[0]) == (1, "done")
-    tasks.HANDLERS[Kind.REVIEW_ACCESS](Job(job.id, job.kind, job.payload, 2))
+    tasks.perform(job.id, 2)
     assert effects() == 1
+
+
+def test_a_claim_lost_on_the_way_leaves_the_job_to_whoever_has_it(
+    claimed: Claimed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(job: Job) -> None:
+        with transaction() as tx:
+            tx.execute(text("UPDATE job SET tries = tries + 1"))
+        tasks.in_one_transaction(leave)(job)
+
+    job = claimed(Kind.REVIEW_ACCESS)
+    monkeypatch.setitem(tasks.HANDLERS, Kind.REVIEW_ACCESS, late)
+    tasks.perform(job.id, job.tries)
+    assert effects() == 0
+    assert row() == ("sent", 2, "")
 
 
 def test_a_newer_payload_is_refused_by_name(claimed: Claimed, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,6 +195,21 @@ def test_what_the_broker_did_not_take_comes_back_by_its_lease(provider: Provider
     away = False
     pour(pump)
     assert [job.tries for job in taken] == [2, 2]
+
+
+def test_what_nobody_ran_in_time_takes_no_slot(provider: Provider) -> None:
+    taken: list[Job] = []
+    pump = Pump([Lane.MAIL], 2, taken.append, lambda: None)
+    with transaction() as tx:
+        for _ in range(2):
+            jobs.enqueue(tx, Kind.SEND_MESSAGE, {})
+    pour(pump)
+    pour(pump)
+    assert [job.tries for job in taken] == [1, 1]
+    with transaction() as tx:
+        tx.execute(text("UPDATE job SET lease_until = lease_until - interval '15 seconds'"))
+    pour(pump)
+    assert [job.tries for job in taken] == [1, 1, 2, 2]
 
 
 def test_a_job_that_no_worker_survives_is_left_to_a_person(

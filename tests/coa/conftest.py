@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.coa.device import Device, device
 from tests.coa.isp import Isp, Process
 from tests.conftest import Database
 
@@ -13,6 +14,13 @@ from tests.conftest import Database
 def isp(database: Database) -> Isp:
     """A provider without lines."""
     return Isp(database)
+
+
+@pytest.fixture
+def peer() -> Iterator[Device]:
+    """A NAS on loopback that does what it is asked."""
+    with device() as one:
+        yield one
 
 
 @pytest.fixture

@@ -50,40 +50,44 @@ class Isp:
         self.lines: list[Line] = []
 
     def nas(self, peer: Device, kind: str = "mikrotik") -> int:
-        """Make a device known."""
+        """Make a device of ours known."""
+        return self.nas_at(peer.host, peer.port, SECRET, kind)
+
+    def nas_at(self, host: str, port: int, secret: bytes, kind: str) -> int:
+        """Make a NAS known."""
         with transaction(self.engine) as tx:
             return add_nas(
-                tx, self.vault, "system",
-                name=f"{peer.host}", network=peer.host, secret=SECRET.decode(), kind=kind, coa_port=peer.port,
-            )  # fmt: skip
+                tx, self.vault, "system", name=host, network=host, secret=secret.decode(), kind=kind, coa_port=port
+            )
 
-    def line(self, nas_id: int, peer: Device, **more: Any) -> Line:
+    def line(self, nas_id: int, host: str, **more: Any) -> Line:
         """A service with an open session that has its current version, unless said otherwise."""
-        return self.some_lines(1, nas_id, peer, **more)[0]
+        return self.some_lines(1, nas_id, host, **more)[0]
 
-    def some_lines(self, number: int, nas_id: int, peer: Device, **more: Any) -> list[Line]:
+    def some_lines(self, number: int, nas_id: int, host: str, **more: Any) -> list[Line]:
         """The same, several."""
         with transaction(self.engine) as tx:
-            made = [self._line(tx, nas_id, peer, more) for _ in range(number)]
+            made = [self._line(tx, nas_id, host, more) for _ in range(number)]
         self.lines += made
         return made
 
-    def _line(self, tx: Any, nas_id: int, peer: Device, more: dict[str, Any]) -> Line:
+    def _line(self, tx: Any, nas_id: int, host: str, more: dict[str, Any]) -> Line:
         number = (tx.scalar(text("SELECT count(*) FROM service")) or 0) + 1
         service_id = add_service(
             tx, self.vault, "system",
             subscriber_id=self.subscriber_id, plan_id=self.plan_id, login=f"line{number}", password="secret",
         )  # fmt: skip
-        return Line(service_id, *self._session(tx, nas_id, peer, service_id, f"line{number}", more))
+        return Line(service_id, *self.session(tx, nas_id, host, service_id, f"line{number}", more))
 
-    def _session(
-        self, tx: Any, nas_id: int, peer: Device, service_id: int, login: str, more: dict[str, Any]
+    def session(
+        self, tx: Any, nas_id: int, host: str, service_id: int, login: str, more: dict[str, Any]
     ) -> tuple[int, str]:
+        """A session as ingest stores it: its id and Acct-Session-Id."""
         now = clock.now()
         values = {
             "service_id": service_id,
             "nas_id": nas_id,
-            "device": peer.host,
+            "device": host,
             "nas_identifier": "tower-1",
             "acct_session_id": f"8100{service_id:04x}",
             "login": login,
@@ -240,7 +244,7 @@ class Process:
             self.kill()
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 10) -> float:
+def wait_for(condition: Callable[[], object], seconds: float = 20) -> float:
     """Wait until it holds; returns how many seconds that took."""
     began = time.monotonic()
     while not condition():

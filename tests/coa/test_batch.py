@@ -1,6 +1,7 @@
 """Deeds of many in few transactions: together in a rush, alone at once, none hurt by another's fault."""
 
 import asyncio
+import threading
 
 import pytest
 from sqlalchemy import text
@@ -30,20 +31,22 @@ def test_a_rush_shares_transactions_and_everybody_gets_the_own_result(database):
 
 
 def test_what_is_urgent_goes_into_the_next_transaction(database):
-    done = []
+    done, gate = [], threading.Event()
 
     def note(tx, items):
         done.extend(items)
-        tx.execute(text("SELECT pg_sleep(0.05)"))
+        gate.wait(10)
         return items
 
     async def work():
         batch = Batch(database.engine, note)
         rush = asyncio.gather(*(batch.do(number) for number in range(3 * MOST)))
-        await asyncio.sleep(0.02)
-        await batch.do(-1, urgent=True)
-        assert len(done) == 2 * MOST
-        await rush
+        while not done:
+            await asyncio.sleep(0.01)
+        urgent = asyncio.create_task(batch.do(-1, urgent=True))
+        await asyncio.sleep(0)
+        gate.set()
+        await asyncio.gather(rush, urgent)
 
     run(work())
     assert done.index(-1) == MOST

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from typing import NoReturn
 
 import pytest
 
@@ -12,8 +13,12 @@ def require_peer(program: str) -> str:
     """The path of a program; without it the test is skipped, and with CI=true it fails."""
     path = shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:{_MORE}")
     if path is None:
-        message = f"peer {program} is not installed"
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{message}, and CI=true promises it")
-        pytest.skip(message)
+        miss(f"peer {program} is not installed")
     return path
+
+
+def miss(what: str) -> NoReturn:
+    """Skip the test because something is missing; with CI=true that is a failure."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{what}, and CI=true promises it")
+    pytest.skip(what)

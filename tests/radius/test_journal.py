@@ -4,6 +4,7 @@ import asyncio
 import os
 import queue
 import threading
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from radius.journal import Callback, Journal, JournalState
+from radius.journal import GATHER, Callback, Journal, JournalState
 from radius.journal_folder import JournalLocked, delete_before, list_segments, segment_path
 from radius.journal_format import MAX_PAYLOAD, START, Position, Record, RecordKind, encode_json
 from radius.journal_reader import read
@@ -106,6 +107,24 @@ def test_closing_makes_durable_what_was_appended(tmp_path: Path, posted: Posted)
     assert sum(len(posted.get_nowait()) for _ in range(posted.qsize())) == 300
     assert not journal.append(RecordKind.LOGIN, 1, b"")
     assert "journal" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_what_nobody_waits_for_gathers_until_somebody_does(journal: Journal, posted: Posted, tmp_path: Path) -> None:
+    for number in range(3):
+        journal.append(RecordKind.LOGIN, number, b"")
+    deadline = time.monotonic() + 10
+    while len(records_of(tmp_path / "journal")) < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    took = []
+    for number in range(3, 23):
+        journal.append(RecordKind.LOGIN, number, b"")
+        time.sleep(0.003)  # it is seen, and waits
+        began = time.monotonic()
+        append_and_wait(journal, posted, number)
+        took.append(time.monotonic() - began)
+    assert sorted(took)[5] < GATHER / 2
+    assert journal.state().durable == 43
 
 
 def test_every_start_opens_a_new_segment_of_the_same_node(tmp_path: Path, posted: Posted) -> None:

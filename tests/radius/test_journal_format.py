@@ -26,6 +26,7 @@ from radius.journal_format import (
     encode_accounting,
     encode_header,
     encode_json,
+    encode_login,
     encode_record,
     find_record,
     pack_address,
@@ -158,3 +159,11 @@ def test_json_without_a_format_is_refused(payload: bytes) -> None:
 
 def test_json_is_as_typed() -> None:
     assert json.loads(encode_json({"login": "Zoë <b>"})) == {"login": "Zoë <b>", "v": 1}
+
+
+@given(st.integers(1, 2**63 - 1), st.text(), st.none() | st.integers(1, 2**63 - 1), st.booleans(), st.text(), st.text())
+def test_a_login_is_written_as_json_would_be(
+    nas: int, login: str, service: int | None, accepted: bool, why: str, station: str
+) -> None:
+    facts = {"nas": nas, "login": login, "service": service, "ok": accepted, "why": why, "from": station}
+    assert encode_login(nas, login, service, accepted, why, station) == encode_json(facts)

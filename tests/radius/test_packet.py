@@ -139,6 +139,8 @@ def test_attributes_are_found_by_type() -> None:
     assert packet.first(2) is None
     assert packet.all(33) == [b"a", b"b"]
     assert packet.all(2) == []
+    assert 33 in packet
+    assert 2 not in packet
 
 
 def vsa(vendor: int, rest: bytes) -> bytes:

@@ -1,5 +1,6 @@
 """The snapshot on local disk, and the reading of the database that fills it."""
 
+import gc
 import stat
 
 import pytest
@@ -15,7 +16,7 @@ from base.tables import nas as nas_table
 from base.tables import policy as policy_table
 from billing.services import set_staff_order
 from radius.book import Book
-from radius.snapshot import FORMAT, NewerSnapshot, read_changes, read_contents, restore, save
+from radius.snapshot import FORMAT, NewerSnapshot, read_changes, read_contents, restore, save, without_collecting
 from tests.radius.nas import SECRET, policy
 from tests.radius.provider import provide
 from tests.radius.test_exchange import nas
@@ -38,6 +39,18 @@ def test_it_comes_back_as_it_was(tmp_path, vault):
     kept = restore(tmp_path / "snapshot", vault)
     assert (kept.policies, kept.nases, kept.position) == (PEOPLE, NASES, 0)
     assert type(kept.policies[1].level) is AccessLevel
+
+
+def test_what_is_taken_in_is_none_of_the_collectors_business():
+    book = Book()
+    try:
+        with without_collecting():
+            assert not gc.isenabled()
+            book.adopt(Book.of(PEOPLE, NASES))
+        assert gc.isenabled()
+        assert not any(each is book.find_login(b"ann") for each in gc.get_objects())
+    finally:
+        gc.unfreeze()
 
 
 def test_nobody_else_can_read_it(tmp_path, vault):

@@ -9,10 +9,11 @@ from sqlalchemy import select
 
 from base import clock
 from base.business import set_business
+from base.clock import CHANNEL
 from base.database import raw_connection, transaction
 from base.settings import settings
 from base.tables import sandbox_clock
-from sandbox.travel import CHANNEL, CannotTravel, now, travel
+from sandbox.travel import CannotTravel, now, travel
 from tests.conftest import Database
 
 
