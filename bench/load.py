@@ -52,7 +52,11 @@ class Load:
 
 
 def exchange(datagrams: list[bytes], kind: Kind, port: int, window: int, seconds: float) -> Load:
-    """Send to this port of loopback until the time is over or the datagrams are used up."""
+    """Send to this port of loopback until the time is over or the datagrams are used up.
+
+    `window`: requests under way, a multiple of PORTS.
+    """
+    assert window % PORTS == 0
     expected = int(_EXPECTED[kind])
     sockets = [_connect(port) for _ in range(PORTS)]
     sent_at = [[0.0] * 256 for _ in sockets]

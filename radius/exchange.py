@@ -109,8 +109,10 @@ class Exchange:
 
     def __init__(self, book: Book) -> None:
         self._book = book
-        self._answers: dict[Key, bytes] = {}
-        self._older_answers: dict[Key, bytes] = {}
+        # A key's authenticator stands beside the answer: who reuses an identifier has heard the answer before it, so
+        # there are never more answers than identifiers in use, however many logins there are.
+        self._answers: dict[tuple[object, ...], tuple[bytes, bytes]] = {}
+        self._older_answers: dict[tuple[object, ...], tuple[bytes, bytes]] = {}
         self._turned_at = 0.0
 
     def receive(self, service: Service, datagram: bytes, address: str, port: int, monotonic: float) -> Outcome:
@@ -142,12 +144,12 @@ class Exchange:
         except Malformed as error:
             return Drop(error.name)
         if isinstance(outcome, Send):
-            self._answers[key] = outcome.reply
+            self.answered(key, outcome.reply)
         return outcome
 
     def answered(self, key: Key, octets: bytes) -> None:
-        """Remember the reply to a request that was saved: a repetition gets the same bytes."""
-        self._answers[key] = octets
+        """Remember the reply to a request: a repetition gets the same bytes."""
+        self._answers[key[:4]] = key[4], octets
 
     def _login(self, packet: Packet, nas: Nas) -> Send | Drop:
         name = packet.first(USER_NAME) or b""
@@ -178,7 +180,9 @@ class Exchange:
             stale = monotonic - self._turned_at > 2 * REMEMBERED
             self._older_answers = {} if stale else self._answers
             self._answers, self._turned_at = {}, monotonic
-        return self._answers.get(key) or self._older_answers.get(key)
+        place = key[:4]
+        found = self._answers.get(place) or self._older_answers.get(place)
+        return found[1] if found is not None and found[0] == key[4] else None
 
 
 def decide_login(entry: Entry | None, packet: Packet, secret: bytes) -> str:
