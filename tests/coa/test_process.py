@@ -72,7 +72,7 @@ def test_a_notification_that_is_lost_is_made_good(isp, peer, start):
     time.sleep(0.5)
     isp.change_silently(line)
     took = wait_for(lambda: isp.state(line).in_line, 15)
-    assert len(peer.received) == 1
+    assert len({each.octets for each in peer.received}) == 1  # one request; on a busy machine perhaps sent again
     print(f"after {took:.1f} s")
 
 
