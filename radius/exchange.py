@@ -232,6 +232,8 @@ def _authenticity_fault(service: Service, packet: Packet, nas: Nas) -> Fault | N
 
 def _proxy_state(packet: Packet) -> bytes:
     """Every Proxy-State goes back unchanged and in order (RFC 2865 section 5.33)."""
+    if PROXY_STATE not in packet:
+        return b""
     return b"".join(bytes((PROXY_STATE, len(value) + 2)) + value for value in packet.all(PROXY_STATE))
 
 

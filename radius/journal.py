@@ -82,7 +82,8 @@ class Journal:
         self._first_retry = first_retry
 
         # Shared by the two threads, under `_changed`.
-        self._changed = threading.Condition()
+        self._mutex = threading.Lock()
+        self._changed = threading.Condition(self._mutex)
         self._records: list[bytes] = []
         self._callbacks: list[Callback] = []
         self._buffered = 0
@@ -112,7 +113,7 @@ class Journal:
         Raises ValueError for a payload above MAX_PAYLOAD.
         """
         record = seal(self._seed, kind, at_us, payload)
-        with self._changed:
+        with self._mutex:
             if self._buffered + len(record) > self._buffer_bytes or self._closing.is_set():
                 self._refused += 1
                 return False

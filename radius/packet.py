@@ -311,6 +311,8 @@ def reveal_password(value: bytes, secret: bytes, authenticator: bytes) -> bytes:
     size = len(value)
     if size % 16 or not 16 <= size <= MAX_PASSWORD:
         raise Malformed("user_password")
+    if size == 16:
+        return _xor(value, md5(secret + authenticator).digest()).rstrip(b"\0")
     before = authenticator + value
     pads = b"".join([md5(secret + before[at : at + 16]).digest() for at in range(0, size, 16)])
     return _xor(value, pads).rstrip(b"\0")

@@ -133,24 +133,26 @@ class Node:
 
 
 def prepare(sock: socket.socket) -> None:
-    """Non-blocking, with a large buffer, and told to say which address a datagram was sent to."""
+    """Non-blocking, with a large buffer; one on all addresses is told to say which a datagram was sent to."""
     sock.setblocking(False)
     try:
         sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, BUFFER)
     except PermissionError:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
-    if sock.family == socket.AF_INET6:
+    host = sock.getsockname()[0]
+    if host == "::":
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
-    else:
+    elif host == "0.0.0.0":  # noqa: S104
         sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
 
 
 def reply_address(ancillary: list[tuple[int, int, bytes]]) -> list[tuple[int, int, bytes]]:
     """Ancillary data that makes an answer leave from the address that was asked (ip(7), ipv6(7)).
 
-    The interface is left to the routing table, as for any other datagram.
+    None for a socket on one address, which answers from it anyway. The interface is left to the routing table, as for
+    any other datagram.
     """
-    return _back(*ancillary)
+    return _back(*ancillary) if ancillary else ancillary
 
 
 @lru_cache(maxsize=1024)
