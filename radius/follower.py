@@ -4,6 +4,7 @@ Law: a position is reported only after the changes up to it are in the book, for
 it. After any failure everything is read anew before the node reports again.
 """
 
+import gc
 import threading
 import time
 from collections.abc import Callable
@@ -23,11 +24,12 @@ from base.database import raw_connection, transaction
 from base.log import alarm, logger
 from base.tables import radius_node
 from radius.book import Book
-from radius.snapshot import Changes, read_changes, read_contents, save, without_collecting
+from radius.snapshot import Changes, difference, read_changes, read_contents, save, without_collecting
 
 HEARTBEAT = 0.5  # seconds; coa counts a node as live for 2 s
 WHOLE_READING = 60.0  # seconds between readings that need no bell
 SAVE_EVERY = 5.0  # seconds between two writes of the snapshot file, when something changed; more where it takes long
+MANY = 1000  # changed services that are not put into the book one by one: it takes the event loop a millisecond
 LONGEST_PAUSE = 5.0  # seconds between two attempts while the database is away
 
 Post = Callable[[Callable[[], None]], Any]
@@ -50,7 +52,7 @@ class Follower:
         self._snapshot_path, self._post, self._counters = snapshot_path, post, counters
         self._stop = threading.Event()
         self._failures = 0
-        self._unsaved = False
+        self._unsaved = True  # the first reading is always kept: under the newest key, in today's format
         self._save_at = 0.0
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
 
@@ -99,9 +101,15 @@ class Follower:
         with without_collecting():
             with transaction(self._engine) as tx:
                 contents = read_contents(tx, self._vault)
-            self._apply(partial(self._book.adopt, Book.of(contents.policies, contents.nases)))
-        self._unsaved = True
-        return feed.Cursor(contents.position)
+            position, changes = contents.position, difference(self._book, contents)
+            if not self._book.filled or len(changes.policies) + len(changes.services_gone) > MANY:
+                self._apply(partial(self._book.adopt, Book.of(contents.policies, contents.nases)))
+                gc.freeze()  # the collector never looks at them again; they are freed without it
+            elif changes:  # as a rule there are none, and the answers that are encoded already stay
+                self._apply(partial(self._put, changes))
+            del contents
+        self._unsaved = self._unsaved or bool(changes)
+        return feed.Cursor(position)
 
     def _put(self, changes: Changes) -> None:
         self._book.put_policies(changes.policies)

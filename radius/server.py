@@ -6,6 +6,7 @@ process restarts. Answers leave from the address that was asked.
 
 import asyncio
 import errno
+import gc
 import os
 import signal
 import socket
@@ -228,6 +229,8 @@ async def _serve(config: Settings) -> None:
         kept = restore(folder / "snapshot", vault)
         if kept is not None:
             book.adopt(Book.of(kept.policies, kept.nases))
+            gc.freeze()
+            del kept
     journal = Journal(folder / "journal", lambda done: loop.call_soon_threadsafe(_run_all, done))
     node = Node(book, journal, loop)
     engine = connect(address(config), pool_size=2)

@@ -21,7 +21,7 @@ from base.crypto import SecretsUnavailable, Vault
 from base.log import alarm
 from base.policies import read_policies
 from base.tables import nas as nas_table
-from radius.book import Nas
+from radius.book import Book, Nas
 
 FORMAT = 1
 
@@ -55,15 +55,11 @@ class Changes:
 
 @contextmanager
 def without_collecting() -> Iterator[None]:
-    """Take in many policies, and have Python's collector of cycles never look at them, now or later.
-
-    They are freed without it, and with 100,000 services each of its full passes would keep logins waiting for 80 ms.
-    """
+    """Hold back Python's collector of cycles while many policies are taken in: a pass over 100,000 takes 80 ms."""
     gc.disable()
     try:
         yield
     finally:
-        gc.freeze()
         gc.enable()
 
 
@@ -85,6 +81,18 @@ def read_changes(tx: Connection, vault: Vault, cursor: feed.Cursor) -> Changes:
         services_gone=sorted(set(services) - {policy.service_id for policy in policies}),
         nases=nases,
         nases_gone=sorted(set(nas_ids) - {nas.id for nas in nases}),
+    )
+
+
+def difference(book: Book, contents: Contents) -> Changes:
+    """What to put into the book so that it holds what a whole reading found."""
+    policies = {policy.service_id: policy for policy in book.policies()}
+    nases = {nas.id: nas for nas in book.nases()}
+    return Changes(
+        policies=[policy for policy in contents.policies if policies.pop(policy.service_id, None) != policy],
+        services_gone=sorted(policies),
+        nases=[nas for nas in contents.nases if nases.pop(nas.id, None) != nas],
+        nases_gone=sorted(nases),
     )
 
 
