@@ -29,7 +29,7 @@ def age(data_dir: Path, name: str) -> float | None:
     """Seconds since the last touch; None when there was none."""
     try:
         return time.time() - _path(data_dir, name).stat().st_mtime
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
 
 

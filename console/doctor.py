@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+
 from base.settings import Settings, settings
 from console.ports import Taken, bind_udp, require_free_tcp
 
@@ -103,6 +106,24 @@ def _database(config: Settings) -> Iterator[Finding]:
     )
 
 
+def _books(_: Settings) -> Iterator[Finding]:
+    from base.database import DatabaseUnavailable, engine
+    from billing.ledger import check_books
+
+    try:
+        with engine().connect() as tx:
+            wrong = check_books(tx)
+    except (DatabaseUnavailable, SQLAlchemyError) as error:
+        yield Finding("books", True, f"not looked at: {str(error).splitlines()[0]}")
+        return
+    yield Finding(
+        "books",
+        not wrong,
+        "; ".join(wrong[:3]) or "every entry balances, nothing is applied twice, no number is missing",
+        "Stop billing and look at these rows; the ledger is append-only, so a reversal corrects it.",
+    )
+
+
 def _pdf(_: Settings) -> Iterator[Finding]:
     missing = []
     for name in PDF_LIBRARIES:
@@ -153,15 +174,13 @@ def _ports(config: Settings) -> Iterator[Finding]:
 
 
 def _nas(config: Settings) -> Iterator[Finding]:
-    from sqlalchemy import select
-
     from base.database import DatabaseUnavailable, engine
     from base.tables import nas
 
     try:
         with engine().connect() as connection:
             rows = connection.execute(select(nas.c.name, nas.c.network)).all()
-    except (DatabaseUnavailable, Exception) as error:
+    except (DatabaseUnavailable, SQLAlchemyError) as error:
         yield Finding("NAS", True, f"not looked at: {str(error).splitlines()[0]}")
         return
     if not rows:
@@ -191,5 +210,5 @@ def _running(config: Settings) -> bool:
 
 
 CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
-    _python, _clock, _data_dir, _keys, _database, _pdf, _fonts, _dictionaries, _ports, _nas,
+    _python, _clock, _data_dir, _keys, _database, _books, _pdf, _fonts, _dictionaries, _ports, _nas,
 )  # fmt: skip

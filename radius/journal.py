@@ -87,7 +87,6 @@ class Journal:
         self._records: list[bytes] = []
         self._callbacks: list[Callback] = []
         self._buffered = 0
-        self._rotation_due = False
         self._closing = threading.Event()
         self._refused = 0
 
@@ -126,12 +125,6 @@ class Journal:
                 self._changed.notify()
         return True
 
-    def rotate(self) -> None:
-        """Begin a new segment soon, so that the present one can be deleted when it is read; an empty one stays."""
-        with self._changed:
-            self._rotation_due = True
-            self._changed.notify()
-
     def state(self) -> JournalState:
         """Give the present state."""
         return JournalState(
@@ -166,7 +159,7 @@ class Journal:
             began, last_attempt = time.monotonic(), self._closing.is_set()
             records: list[bytes] = []
             try:
-                if self._descriptor is None or self._rotation_due or self._size >= self._segment_bytes:
+                if self._descriptor is None or self._size >= self._segment_bytes:
                     self._open_segment()
                 records, callbacks = self._take()
                 if records:
@@ -189,8 +182,8 @@ class Journal:
     def _wait_for_work(self) -> bool:
         """Sleep until there is something to do; False when the journal is closed and nothing is left."""
         with self._changed:
-            self._changed.wait_for(lambda: self._records or self._rotation_due or self._closing.is_set())
-            self._changed.wait_for(lambda: self._callbacks or self._rotation_due or self._closing.is_set(), GATHER)
+            self._changed.wait_for(lambda: self._records or self._closing.is_set())
+            self._changed.wait_for(lambda: self._callbacks or self._closing.is_set(), GATHER)
             return bool(self._records) or not self._closing.is_set()
 
     def _take(self) -> tuple[list[bytes], list[Callback]]:
@@ -225,14 +218,11 @@ class Journal:
             self._buffered -= size
 
     def _open_segment(self) -> None:
-        """Begin the segment after the newest in the folder, unless the present one is still empty."""
-        if self._descriptor is None or self._size > HEADER_SIZE:
-            self._close_segment()
-            number = max([self._number, *list_segments(self._folder)]) + 1
-            self._descriptor = create_segment(self._folder, self.node_id, number)
-            self._number, self._size = number, HEADER_SIZE
-        with self._changed:
-            self._rotation_due = False
+        """Begin the segment after the newest in the folder."""
+        self._close_segment()
+        number = max([self._number, *list_segments(self._folder)]) + 1
+        self._descriptor = create_segment(self._folder, self.node_id, number)
+        self._number, self._size = number, HEADER_SIZE
 
     def _close_segment(self) -> None:
         descriptor, self._descriptor = self._descriptor, None

@@ -20,3 +20,4 @@ def test_a_pulse_grows_old(tmp_path):
 def test_a_disk_that_refuses_stops_nobody(tmp_path):
     (tmp_path / "run").write_text("in the way")
     pulse.beat(tmp_path, "radius")
+    assert pulse.age(tmp_path, "radius") is None

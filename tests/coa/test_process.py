@@ -1,6 +1,5 @@
 """The real process, with what happens to processes: killed, doubled, deaf, and without its database."""
 
-import os
 import threading
 import time
 from statistics import quantiles
@@ -13,6 +12,7 @@ from sqlalchemy.engine import make_url
 from base.database import transaction
 from tests.coa.device import ack, nak, silence
 from tests.coa.isp import wait_for
+from tests.patience import at_most
 
 TAKE_OVER = 5.0  # seconds within which another process leads
 
@@ -214,7 +214,7 @@ def test_it_ends_within_three_seconds(isp, peer, start, busy):
         wait_for(lambda: len(peer.received) >= 3)
     code, seconds = process.end()
     assert code == 0
-    assert seconds < 3 * max(1, os.getloadavg()[0] / 2 / os.cpu_count())  # on a busy machine it takes its share longer
+    assert seconds < at_most(3)
     assert "Traceback" not in process.output()
     assert [attempt.result for attempt in isp.attempts()] == ["silence"] * 3 * busy
 

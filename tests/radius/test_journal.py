@@ -155,22 +155,6 @@ def test_a_grown_segment_is_followed_by_a_new_one(tmp_path: Path, posted: Posted
         assert records_of(folder, position) == expected
 
 
-def test_rotation_on_demand(journal: Journal, posted: Posted, tmp_path: Path) -> None:
-    folder = tmp_path / "journal"
-    first = append_and_wait(journal, posted, 1)
-    journal.rotate()
-    second = append_and_wait(journal, posted, 2)
-    assert list_segments(folder) == [1, 2]
-    journal.rotate()
-    journal.rotate()
-    while journal.state().segment < 3:
-        threading.Event().wait(0.001)
-    journal.rotate()  # an empty segment stays
-    third = append_and_wait(journal, posted, 3)
-    assert list_segments(folder) == [1, 2, 3]
-    assert records_of(folder) == [first, second, third]
-
-
 def test_a_full_buffer_refuses(tmp_path: Path) -> None:
     busy, go_on = threading.Event(), threading.Event()
 
@@ -245,11 +229,11 @@ def wait_for_failures(journal: Journal, count: int) -> None:
 
 def test_what_gathers_during_a_failure_is_written_after_it(tmp_path: Path, posted: Posted) -> None:
     folder, away = tmp_path / "journal", tmp_path / "away"
-    with Journal(folder, posted.put, first_retry=0.01) as journal:
+    with Journal(
+        folder, posted.put, first_retry=0.01, segment_bytes=1
+    ) as journal:  # each batch in a segment of its own
         first = append_and_wait(journal, posted, 1)
         folder.rename(away)
-        journal.rotate()
-        wait_for_failures(journal, 1)
         second = Record(RecordKind.LOGIN, 2, b"")
         assert journal.append(*second, on_durable=lambda: None)
         wait_for_failures(journal, 3)
@@ -264,11 +248,10 @@ def test_what_gathers_during_a_failure_is_written_after_it(tmp_path: Path, poste
 
 def test_closing_does_not_wait_for_a_broken_disk(tmp_path: Path, posted: Posted) -> None:
     folder = tmp_path / "journal"
-    with Journal(folder, posted.put, first_retry=600) as journal:
+    with Journal(folder, posted.put, first_retry=600, segment_bytes=1) as journal:
         append_and_wait(journal, posted, 1)
         folder.rename(tmp_path / "away")
-        journal.rotate()
-        wait_for_failures(journal, 1)
         journal.append(RecordKind.LOGIN, 2, b"", lambda: None)
+        wait_for_failures(journal, 1)
     assert posted.empty()
     assert journal.state().failures == 2
