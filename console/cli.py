@@ -1,11 +1,13 @@
 """The command line: each command parses, calls one function and prints what came back."""
 
+import gc
+import os
 import sys
 from typing import Any
 
 import click
 
-from base.settings import Settings, WrongSetting
+from base.settings import PREFIX, Settings, WrongSetting, load
 
 
 class Group(click.Group):
@@ -48,6 +50,17 @@ def _meant_for_people() -> tuple[type[Exception], ...]:
 @click.version_option(package_name="tollkeeper", message="%(version)s")
 def main() -> None:
     """Tollkeeper: AAA and billing enforcement for internet providers."""
+    gc.set_threshold(50_000)  # imports make many objects and no garbage; looking for it is a fifth of a start
+    _recognise_sandbox()
+
+
+def _recognise_sandbox() -> None:
+    """Let a command work on the pretend provider that `./run` made in this data folder without being told."""
+    config = load()
+    made_here = config.database_url is None and (config.data_dir / "sandbox").is_dir()
+    if made_here and f"{PREFIX}SANDBOX" not in os.environ:
+        os.environ[f"{PREFIX}SANDBOX"] = "true"
+        os.environ.setdefault(f"{PREFIX}RADIUS_HOSTS", "127.0.0.1")
 
 
 def _process(name: str) -> Settings:
@@ -324,11 +337,15 @@ def business_set(key: str, value: str) -> None:
 def travel(days: int) -> None:
     """Sandbox: move the pretend provider's clock forward by DAYS."""
     from base.database import transaction
+    from sandbox.travel import CannotTravel
     from sandbox.travel import travel as move
 
     _ready("console")
-    with transaction() as tx:
-        now = move(tx, days=days)
+    try:
+        with transaction() as tx:
+            now = move(tx, days=days)
+    except CannotTravel as refused:
+        raise click.ClickException(str(refused)) from refused
     click.echo(f"It is now {now:%Y-%m-%d %H:%M} UTC.")
 
 

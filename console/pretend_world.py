@@ -10,8 +10,7 @@ from base.business import load_business, set_business
 from base.crypto import open_vault, random_password
 from base.database import address, connect, follow_sandbox_clock
 from base.settings import PREFIX, Settings
-from base.tables import subscriber
-from portal.accounts import add_staff
+from base.tables import nas, subscriber
 from portal.tables import staff
 
 _OWNER = "owner"
@@ -38,15 +37,18 @@ def prepare(config: Settings, *, demo: bool) -> None:
         first = tx.scalar(select(staff.c.id)) is None
         password = random_password()
         if first:
+            from portal.accounts import add_staff
+
             add_staff(tx, "sandbox", _OWNER, "Owner of the pretend provider", password, "owner")
+        empty = tx.scalar(select(subscriber.c.id).limit(1)) is None
+        moved = tx.scalar(select(nas.c.id).where(nas.c.coa_port != config.sandbox_coa_port).limit(1)) is not None
     if first:
         _keep(config, [f"Staff: {_OWNER} / {password}"])
-    if demo:
-        from sandbox.demo import fill
+    if demo and (empty or moved):
+        from sandbox.demo import fill  # not at every start: it brings half the house along
 
-        with engine.connect() as look:
-            if look.scalar(select(subscriber.c.id).limit(1)) is None:
-                click.echo("Inventing a provider with forty subscribers and five months of history (once) ...")
+        if empty:
+            click.echo("Inventing a provider with forty subscribers and five months of history (once) ...")
         logins = fill(engine, vault)
         if logins is not None:
             _keep(config, logins.lines())

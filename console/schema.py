@@ -1,11 +1,11 @@
-"""The schema's version: migrate forward, and refuse to work on a schema this release does not know."""
+"""The schema's version: migrate forward, and refuse to work on a schema this release does not know.
+
+Every process asks at its start, so the question is answered without Alembic: the files of console/migrations/versions
+begin with their revision, four digits that count up. Alembic is loaded when there is something to migrate.
+"""
 
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -16,22 +16,22 @@ class SchemaUnknown(Exception):
     """The database's schema and this release do not fit; the message says which command helps."""
 
 
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    return config
+def known() -> list[str]:
+    """The revisions that this release knows, oldest first."""
+    return sorted(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*_*.py"))
 
 
 def newest() -> str:
     """The newest revision that this release knows."""
-    head = ScriptDirectory.from_config(_config()).get_current_head()
-    assert head is not None
-    return head
+    return known()[-1]
 
 
 def current(connection: Connection) -> str | None:
     """The revision of the database; None when it is empty."""
-    return MigrationContext.configure(connection).get_current_revision()
+    if connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
+        return None
+    revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return revision
 
 
 def migrate(engine: Engine) -> tuple[str | None, str]:
@@ -41,13 +41,10 @@ def migrate(engine: Engine) -> tuple[str | None, str]:
         connection.commit()
         try:
             before = current(connection)
-            known = {revision.revision for revision in ScriptDirectory.from_config(_config()).walk_revisions()}
-            if before is not None and before not in known:
+            if before is not None and before not in known():
                 raise SchemaUnknown(_newer(before))
-            config = _config()
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-            connection.commit()
+            if before != newest():
+                _upgrade(connection)
             return before, newest()
         finally:
             connection.rollback()
@@ -55,16 +52,26 @@ def migrate(engine: Engine) -> tuple[str | None, str]:
             connection.commit()
 
 
+def _upgrade(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+    connection.commit()
+
+
 def require(engine: Engine) -> None:
-    """Raise SchemaUnknown unless the database is at this release's revision or one release ahead of it."""
+    """Raise SchemaUnknown unless the database is at a revision that this release works on."""
     with engine.connect() as connection:
         found = current(connection)
-    script = ScriptDirectory.from_config(_config())
     if found == newest():
         return
     if found is None:
         raise SchemaUnknown("the database is empty: run `tollkeeper db upgrade`")
-    if found in {revision.revision for revision in script.walk_revisions()}:
+    if found in known():
         raise SchemaUnknown(
             f"the database is at revision {found}, this release needs {newest()}: run `tollkeeper db upgrade`"
         )

@@ -3,6 +3,7 @@
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import insert, text
 from sqlalchemy.exc import DatabaseError
 
@@ -17,6 +18,12 @@ from tests.postgres import create_database, drop_database
 def test_migrations_make_what_the_code_declares(database):
     with database.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_the_files_are_named_as_alembic_counts():
+    scripts = ScriptDirectory(str(schema.MIGRATIONS))
+    assert [each.revision for each in scripts.walk_revisions()][::-1] == schema.known()
+    assert scripts.get_heads() == [schema.newest()]
 
 
 def test_migrating_again_changes_nothing(database):

@@ -104,6 +104,17 @@ def test_it_starts_serves_and_ends_within_five_seconds_of_ctrl_c(started):
     assert wait_for_end(children, 1) == []
 
 
+def test_a_command_works_on_the_pretend_provider_without_being_told(started, tmp_path):
+    started.wait_until_up()
+    result = run_once(tmp_path, "travel", "20", environment={})
+    assert result.returncode == 0, result.stderr
+    assert "It is now" in result.stdout
+    assert run_once(tmp_path, "bill", environment={}).returncode == 0
+    refused = run_once(tmp_path, "travel", "1", environment={"TOLLKEEPER_SANDBOX": "false"})
+    assert refused.returncode != 0
+    assert "Traceback" not in refused.stderr
+
+
 def test_kill_9_of_the_supervisor_leaves_no_orphan_and_the_data_survives(started, tmp_path):
     started.wait_until_up()
     children = started.children()
@@ -120,7 +131,7 @@ def test_kill_9_of_the_supervisor_leaves_no_orphan_and_the_data_survives(started
 
 def test_what_dies_is_started_again(started):
     started.wait_until_up()
-    web = next(pid for pid in started.children() if b"gunicorn" in Path(f"/proc/{pid}/cmdline").read_bytes())
+    web = next(pid for pid in started.children() if b"console\0web" in Path(f"/proc/{pid}/cmdline").read_bytes())
     os.kill(web, signal.SIGKILL)
     deadline = time.monotonic() + 20
     while "web was killed by SIGKILL" not in started.output():
