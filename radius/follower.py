@@ -29,6 +29,7 @@ from radius.snapshot import Changes, difference, read_changes, read_contents, sa
 HEARTBEAT = 0.5  # seconds; coa counts a node as live for 2 s
 WHOLE_READING = 60.0  # seconds between readings that need no bell
 SAVE_EVERY = 5.0  # seconds between two writes of the snapshot file, when something changed; more where it takes long
+LAST_SAVE = 1.5  # seconds that the end waits for it
 MANY = 1000  # changed services that are not put into the book one by one: it takes the event loop a millisecond
 LONGEST_PAUSE = 5.0  # seconds between two attempts while the database is away
 
@@ -61,9 +62,9 @@ class Follower:
         self._thread.start()
 
     def stop(self) -> None:
-        """End within a heartbeat."""
+        """End within a heartbeat and the time that a last write of the snapshot takes, if that is not long."""
         self._stop.set()
-        self._thread.join(2 * HEARTBEAT)
+        self._thread.join(2 * HEARTBEAT + LAST_SAVE)
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -76,6 +77,8 @@ class Follower:
                     alarm("follower_failed")
                 self._stop.wait(min(LONGEST_PAUSE, 0.2 * 2 ** min(self._failures, 10)))
                 self._failures += 1
+        if self._book.filled:  # so that the next start knows what this one knew
+            self._save(at_once=True)
 
     def _follow(self) -> None:
         url = self._engine.url.render_as_string(hide_password=False)
@@ -146,9 +149,9 @@ class Follower:
         with transaction(self._engine) as tx:
             tx.execute(statement.on_conflict_do_update(index_elements=["id"], set_=row))
 
-    def _save(self) -> None:
+    def _save(self, *, at_once: bool = False) -> None:
         began = time.monotonic()
-        if not self._unsaved or began < self._save_at:
+        if not self._unsaved or (began < self._save_at and not at_once):
             return
         try:
             save(self._snapshot_path, self._vault, self._book.policies(), self._book.nases())

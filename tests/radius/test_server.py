@@ -9,12 +9,14 @@ import time
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import func, insert, select, text
 
+from base.access import AccessLevel
 from base.database import raw_connection, transaction
-from base.tables import drop_count, login_log, policy, radius_node, session, usage_daily
+from base.tables import drop_count, login_log, policy, radius_node, sandbox_clock, session, usage_daily
 from billing.services import set_staff_order
 from radius.packet import Code, request
+from radius.snapshot import restore
 from tests.radius.nas import SECRET, account, pap
 from tests.radius.node import Node, ask, wait_for
 from tests.radius.provider import provide
@@ -71,6 +73,27 @@ def test_a_change_is_obeyed_within_a_second(database, node):
         assert time.monotonic() - began < 1
     position = rows(database, select(radius_node.c.feed_position))
     wait_for(lambda: rows(database, select(radius_node.c.feed_position)) > position)
+    assert node.radius.stop() == 0
+    kept = restore(node.folder / "radius" / "snapshot", database.vault)
+    assert {each.login: each.level for each in kept.policies} == {"ann": AccessLevel.BLOCKED, "bob": AccessLevel.FULL}
+
+
+def test_the_first_packet_carries_the_time_of_the_pretend_provider(database, tmp_path):
+    provide(database.engine, database.vault, "ann")
+    pretend = {"TOLLKEEPER_SANDBOX": "true", "TOLLKEEPER_RADIUS_HOSTS": "127.0.0.1"}
+    with Node({**database.environment(tmp_path), **pretend}, tmp_path / "data") as node:
+        node.radius.start()
+        ask(ANN, node.auth_port)
+        node.radius.stop()
+        with database.engine.begin() as tx:
+            tx.execute(insert(sandbox_clock).values(id=1, offset_seconds=86_400 * 40))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as waiting:
+            waiting.sendto(account("Start"), ("127.0.0.1", node.acct_port))  # it lies in the buffer before the start
+            node.radius.start()
+            node.ingest.start()
+            wait_for(lambda: rows(database, select(session)))
+    (began,) = rows(database, select(session.c.started_at))
+    assert (began.started_at - datetime.now(UTC)).days >= 39
 
 
 def test_it_starts_and_answers_without_the_database(database, node, tmp_path):

@@ -18,7 +18,7 @@ from base.database import transaction
 from base.money import Money
 from base.nas import add_nas
 from base.settings import settings
-from base.tables import login_log, session
+from base.tables import change_feed, login_log, radius_node, session
 from billing.services import add_plan, add_service, add_subscriber, set_staff_order
 from radius.packet import Code
 from sandbox.nas import Nas, NoAnswer, Rejected, Session
@@ -107,6 +107,12 @@ class Provider:
             process.kill()
             process.wait()
 
+    def is_read(self) -> bool:
+        """Whether radius has read everything that changed; it would start from what it kept of an earlier reading."""
+        newest = select(func.max(change_feed.c.xid)).scalar_subquery()
+        with self.database.engine.connect() as tx:
+            return bool(tx.scalar(select(radius_node.c.feed_position > newest)))
+
     def online(self) -> dict[str, str]:
         """Open sessions: login → address."""
         with self.database.engine.connect() as tx:
@@ -186,6 +192,7 @@ def test_the_demo_network_keeps_everybody_online(provider: Provider) -> None:
             row = tx.execute(select(session).where(session.c.login == "line0")).one()
         with provider.tx() as tx:
             arrived = travel(tx, days=40)
+        time.sleep(1)  # until every process has heard of it
         sender = Sender(provider.address(kind), provider.coa_port, SECRETS[kind].encode())
         try:
             identity = [("User-Name", "line0"), ("Acct-Session-Id", row.acct_session_id)]
@@ -211,6 +218,7 @@ def test_the_demo_network_keeps_everybody_online(provider: Provider) -> None:
         with provider.database.engine.connect() as tx:
             rejected = tx.scalar(select(func.count()).where(login_log.c.result == "reject"))
         assert rejected == 0
+        until(provider.is_read)
     with provider.running("sandbox.nas"), provider.running("console", "radius"), provider.running("console", "ingest"):
         # a second run closes the sessions of the first, also that of a line which is now turned away
         until(lambda: set(provider.online()) == {*logins, "late"} - {"line1"})
