@@ -44,6 +44,7 @@ SELECT s.id, s.login AS session_login, s.acct_session_id, host(s.framed_address)
        CASE WHEN e.tried_version = p.version THEN e.failures ELSE 0 END AS failures,
        p.service_id, p.version, p.login, NULL AS password, p.obeyed,
        CASE WHEN e.disconnected_at IS NULL THEN h.obeyed END AS applied,
+       e.disconnected_at >= statement_timestamp() - :linger AND e.applied_version = coalesce(p.version, 0) AS ending,
        (SELECT CASE WHEN c.at > s.started_at THEN c.real_at END FROM access_history c
         WHERE c.service_id = p.service_id AND c.version = p.version ORDER BY c.id LIMIT 1) AS committed_at,
        (SELECT max(xid) FROM change_feed f WHERE f.kind = 'policy' AND f.subject_id = p.service_id) AS feed_xid
@@ -101,6 +102,8 @@ class Target:
     feed_xid: int | None
     "The transaction that a radius node must have read to know the current version."
     failures: int
+    ending: bool
+    "A moment ago its NAS acknowledged a Disconnect for this very version."
 
     @property
     def version(self) -> int:
@@ -147,7 +150,7 @@ def read_requests(tx: Connection) -> list[Request]:
 
 def read_targets(tx: Connection, session_ids: Sequence[int]) -> list[Target | None]:
     """These sessions as they are now, in this order; None for those that have ended."""
-    found = {row.id: row for row in tx.execute(text(_TARGETS), {"ids": list(session_ids)})}
+    found = {row.id: row for row in tx.execute(text(_TARGETS), {"ids": list(session_ids), "linger": LINGER})}
     return [None if id not in found else _target(found[id]) for id in session_ids]
 
 
@@ -172,6 +175,7 @@ def _target(row: Any) -> Target:
         committed_at=row.committed_at,
         feed_xid=row.feed_xid,
         failures=row.failures,
+        ending=bool(row.ending),
     )
 
 

@@ -12,6 +12,7 @@ from base.database import transaction
 from coa.client import Client
 from coa.errands import WINDOW
 from coa.reconcile import Reconciler
+from coa.targets import read_different
 from radius.packet import Code
 from tests.coa.device import ack, device, nak, nak_coa, silence
 from tests.coa.isp import QUICK, wait_for
@@ -354,6 +355,28 @@ def test_one_request_under_way_per_session(isp, peer):
     running(isp, work)
     assert [got.packet.vendor(*RATE_LIMIT) for got in peer.received] == [[b"50M/200M"], [b"50M/400M"]]
     assert isp.state(line).in_line
+
+
+def test_a_reading_older_than_the_acknowledgement_repeats_nothing(isp, peer):
+    """A sweep and a look may read at once; the later of the two is taken up when the session is done with."""
+    line = isp.line(isp.nas(peer), peer.host)
+    isp.suspend([line])
+
+    async def work(reconciler):
+        with isp.engine.connect() as tx:
+            stale = read_different(tx, busy=())
+        assert [each.session_id for each in stale] == [line.session_id]
+        await reconciler.look()
+        await reconciler.finish(10)
+        reconciler._add(stale)
+        await reconciler.finish(10)
+        assert codes(peer) == [Code.DISCONNECT_REQUEST]
+        isp.ask(wire.Act.DISCONNECT, line)
+        await reconciler.look()
+        await reconciler.finish(10)
+        assert codes(peer) == [Code.DISCONNECT_REQUEST] * 2
+
+    running(isp, work)
 
 
 def test_a_bell_brings_only_what_it_is_about(isp, peer):
