@@ -143,8 +143,8 @@ class Reconciler:
             target, step = await self._decide(errand, refused)
             if target is None:
                 await self._reply(errand, " ".join([*said, ENDED]))
-            elif target.ending and errand.act is None:
-                return  # it was queued from a reading that is older than the acknowledgement
+            elif target.rests and errand.act is None:
+                return  # it was queued from a reading that is older than the answer
             elif step.act is Act.NOTHING:
                 await self._keep(errand, Outcome(target, applied=True, reply=" ".join([*said, IN_LINE])))
             else:

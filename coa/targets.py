@@ -44,7 +44,8 @@ SELECT s.id, s.login AS session_login, s.acct_session_id, host(s.framed_address)
        CASE WHEN e.tried_version = p.version THEN e.failures ELSE 0 END AS failures,
        p.service_id, p.version, p.login, NULL AS password, p.obeyed,
        CASE WHEN e.disconnected_at IS NULL THEN h.obeyed END AS applied,
-       e.disconnected_at >= statement_timestamp() - :linger AND e.applied_version = coalesce(p.version, 0) AS ending,
+       (e.disconnected_at >= statement_timestamp() - :linger AND e.applied_version = coalesce(p.version, 0))
+           OR (e.next_try_at > statement_timestamp() AND e.tried_version = coalesce(p.version, 0)) AS rests,
        (SELECT CASE WHEN c.at > s.started_at THEN c.real_at END FROM access_history c
         WHERE c.service_id = p.service_id AND c.version = p.version ORDER BY c.id LIMIT 1) AS committed_at,
        (SELECT max(xid) FROM change_feed f WHERE f.kind = 'policy' AND f.subject_id = p.service_id) AS feed_xid
@@ -102,8 +103,8 @@ class Target:
     feed_xid: int | None
     "The transaction that a radius node must have read to know the current version."
     failures: int
-    ending: bool
-    "A moment ago its NAS acknowledged a Disconnect for this very version."
+    rests: bool
+    "Its NAS acknowledged a Disconnect for this very version a moment ago, or refused it and has a pause now."
 
     @property
     def version(self) -> int:
@@ -175,7 +176,7 @@ def _target(row: Any) -> Target:
         committed_at=row.committed_at,
         feed_xid=row.feed_xid,
         failures=row.failures,
-        ending=bool(row.ending),
+        rests=bool(row.rests),
     )
 
 

@@ -379,6 +379,23 @@ def test_a_reading_older_than_the_acknowledgement_repeats_nothing(isp, peer):
     running(isp, work)
 
 
+def test_a_reading_older_than_a_refusal_does_not_shorten_the_pause(isp, peer):
+    line = isp.line(isp.nas(peer), peer.host)
+    isp.suspend([line])
+    peer.answers = nak(504)
+
+    async def work(reconciler):
+        with isp.engine.connect() as tx:
+            stale = read_different(tx, busy=())
+        await reconciler.look()
+        await reconciler.finish(10)
+        reconciler._add(stale)
+        await reconciler.finish(10)
+        assert (len(peer.received), isp.state(line).failures) == (1, 1)
+
+    running(isp, work)
+
+
 def test_a_bell_brings_only_what_it_is_about(isp, peer):
     """Between sweeps: services named in the feed, sessions that are new; not others."""
     nas_id = isp.nas(peer)
