@@ -51,6 +51,8 @@ class Follower:
     ) -> None:
         self._book, self._engine, self._vault, self._node_id = book, engine, vault, node_id
         self._snapshot_path, self._post, self._counters = snapshot_path, post, counters
+        self.has_tried = threading.Event()
+        "Set once the database was read for the first time, or could not be."
         self._stop = threading.Event()
         self._failures = 0
         self._unsaved = True  # the first reading is always kept: under the newest key, in today's format
@@ -71,6 +73,7 @@ class Follower:
             try:
                 self._follow()
             except Exception as error:
+                self.has_tried.set()
                 if isinstance(error, (SQLAlchemyError, psycopg.Error)):
                     logger().warning("database.away", error=str(error).partition("\n")[0])
                 else:
@@ -87,6 +90,7 @@ class Follower:
                 bell.execute(f"LISTEN {channel}")
             cursor, read_at = self._read_everything(), time.monotonic()
             self._failures = 0
+            self.has_tried.set()
             while not self._stop.is_set():
                 with transaction(self._engine) as tx:
                     changes = read_changes(tx, self._vault, cursor)

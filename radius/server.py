@@ -37,6 +37,7 @@ from radius.snapshot import restore, without_collecting
 BUFFER = 4 << 20  # bytes of datagrams that wait in the kernel
 BATCH = 64  # datagrams of one socket before the loop looks at the others
 LONGEST = 4097  # one more than RFC 2865 allows, so that a longer one is seen as such
+CATCH_UP = 0.5  # seconds; datagrams wait in their sockets meanwhile
 TURN = 0.001  # seconds that another thread of this process may delay a login; Python's own default is 5 ms
 DROPS_EVERY = 1.0  # seconds between two journal records of what was dropped
 
@@ -249,6 +250,8 @@ async def _serve(config: Settings) -> None:
         lambda: dict(node.counters),
     )
     follower.start()
+    # What changed since the snapshot was written is better known before the first answer, if that takes a moment only.
+    await loop.run_in_executor(None, follower.has_tried.wait, CATCH_UP)
     sockets = inherited_sockets() or own_sockets(config)
     for service, sock in sockets:
         node.serve(service, sock)

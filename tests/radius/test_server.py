@@ -96,6 +96,21 @@ def test_the_first_packet_carries_the_time_of_the_pretend_provider(database, tmp
     assert (began.started_at - datetime.now(UTC)).days >= 39
 
 
+def test_after_a_kill_9_it_knows_what_changed_meanwhile(database, node):
+    node.radius.start()
+    assert ask(ANN, node.auth_port)[0] == Code.ACCESS_ACCEPT
+    wait_for((node.folder / "radius" / "snapshot").exists)
+    node.radius.kill()
+    with transaction(database.engine) as tx:
+        service_id = tx.scalar(select(policy.c.service_id).where(policy.c.login == "ann"))
+        set_staff_order(tx, database.vault, "staff:1", service_id, "blocked", "")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(20)
+        sock.sendto(pap("ann", "pw-ann", identifier=9), ("127.0.0.1", node.auth_port))  # it lies in the buffer
+        node.radius.start()
+        assert sock.recv(4096)[0] == Code.ACCESS_REJECT
+
+
 def test_it_starts_and_answers_without_the_database(database, node, tmp_path):
     node.radius.start()
     ask(ANN, node.auth_port)
