@@ -29,6 +29,7 @@ class Reason(Enum):
     DEBT = "debt"
     STAFF_SUSPENDED = "staff_suspended"
     STAFF_BLOCKED = "staff_blocked"
+    PAUSED = "paused"
     NOT_ACTIVE_YET = "not_active_yet"
     ENDED = "ended"
 
@@ -55,6 +56,10 @@ _SENTENCES: dict[Reason, tuple[str, str]] = {
     Reason.STAFF_BLOCKED: (
         "Your service is blocked. Please contact us.",
         "A member of staff blocked this service; its logins are rejected until somebody restores it.",
+    ),
+    Reason.PAUSED: (
+        "Your service is paused, and you do not pay for these days. You can end the pause at any time.",
+        "The service is paused and not billed meanwhile.",
     ),
     Reason.NOT_ACTIVE_YET: (
         "Your service has not started yet.",

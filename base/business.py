@@ -1,6 +1,7 @@
 """Business settings: rows that staff edit, read anew in every transaction; secrets among them are encrypted."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -10,7 +11,10 @@ from sqlalchemy import Connection, select
 from sqlalchemy.dialects.postgresql import insert
 
 from base import trail
+from base.bank import checked_bic, checked_iban
+from base.branding import checked_colour, checked_country, checked_logo
 from base.crypto import Vault
+from base.i18n import is_language
 from base.tables import business_setting
 
 
@@ -20,6 +24,14 @@ class WrongBusinessSetting(ValueError):
 
 def _at_least(least: int) -> dict[str, Any]:
     return {"least": least}
+
+
+def _one_of(*choices: str) -> dict[str, Any]:
+    return {"choices": choices}
+
+
+def _checked(by: Callable[[str], str]) -> dict[str, Any]:
+    return {"check": by}
 
 
 @dataclass(frozen=True)
@@ -32,10 +44,36 @@ class Business:
     "Postal address on invoices, several lines."
     company_tax_number: str = ""
     "VAT or tax number on invoices."
+    company_country: str = field(default="", metadata=_checked(checked_country))
+    "Country of the company, an ISO 3166-1 code of two letters such as DE; e-invoices need it."
+    company_colour: str = field(default="#0b5f79", metadata=_checked(checked_colour))
+    "Colour of titles, rules and boxes on documents, such as #0b5f79; dark enough to be read on white."
+    company_logo: str = field(default="", repr=False, metadata=_checked(checked_logo) | {"large": True})
+    "Logo on documents: a PNG or SVG of at most 200 kB as base64 text; `tollkeeper logo FILE` sets it from a file."
+    invoice_footer: str = ""
+    "Text at the foot of invoices and credit notes, several lines: terms, register entry, thanks."
+    bank_name: str = ""
+    "Bank of the account that subscribers transfer money to."
+    bank_iban: str = field(default="", metadata=_checked(checked_iban))
+    "IBAN of that account; in euro, invoices then carry a QR code that fills in a SEPA transfer."
+    bank_bic: str = field(default="", metadata=_checked(checked_bic))
+    "BIC of that bank, for transfers from abroad."
+    e_invoice: str = field(default="", metadata=_one_of("", "factur-x"))
+    "Data inside the PDF of an invoice: nothing, or factur-x (EN 16931, for VAT and one tax per line)."
     support_contact: str = ""
     "Phone or mail that a subscriber is told to turn to."
     mail_from: str = "billing@example.net"
     "Sender of mails."
+    mails_per_minute: int = field(default=0, metadata=_at_least(0))
+    "Mails that leave per minute at most, all workers together, as your mail server allows; 0: not limited."
+    mail_access_changes: str = field(default="yes", metadata=_one_of("yes", "no"))
+    "yes: a subscriber gets a mail when a service is suspended (only the payment pages are reached) or restored."
+    dkim_selector: str = ""
+    "Selector of your DKIM key, which doctor looks up in the DNS; empty: not checked."
+    message_webhook_url: str = ""
+    "Address that gets messages for subscribers without a working mail address, to be sent as SMS or chat; empty: none."
+    message_webhook_secret: str = field(default="", repr=False, metadata={"secret": True})
+    "Secret that signs those messages (header Tollkeeper-Signature)."
     currency: str = "EUR"
     "ISO 4217 currency of new subscribers and plans."
     time_zone: str = "UTC"
@@ -43,9 +81,17 @@ class Business:
     language: str = "en"
     "Language and format of amounts and dates, such as en, en_GB or fr."
     invoice_prefix: str = "INV-"
-    "Text before the invoice number."
+    "Text before the invoice number; with {year} in it the numbers begin anew each year."
+    credit_note_prefix: str = "CN-"
+    "Text before the number of a credit note; {year} as for invoices."
     due_days: int = field(default=14, metadata=_at_least(0))
     "Days from issue until an invoice is due."
+    due_from: str = field(default="issue", metadata=_one_of("issue", "period"))
+    "What the due date is counted from: issue (due_days after it), or period (its first day, due_days not counted)."
+    invoice_per: str = field(default="subscriber", metadata=_one_of("subscriber", "service"))
+    "Whether one invoice gathers all services of a subscriber that are due together, or each has its own."
+    empty_invoices: str = field(default="no", metadata=_one_of("no", "yes"))
+    "Whether a bill of nothing becomes an invoice with a number."
     issue_days_before: int = field(default=1, metadata=_at_least(0))
     "Days before its period begins that an invoice is issued."
     remind_after_days: int = field(default=3, metadata=_at_least(0))
@@ -101,7 +147,10 @@ def set_business(tx: Connection, vault: Vault, actor: str, **values: object) -> 
             .values(row)
             .on_conflict_do_update(index_elements=["key"], set_={"value": stored, "secret": secret})
         )
-        shown = "(hidden)" if secret else json.loads(json.dumps(checked))
+        if FIELDS[key].metadata.get("large"):
+            shown: Any = f"({len(str(checked))} characters)"
+        else:
+            shown = "(hidden)" if secret else json.loads(json.dumps(checked))
         trail.record(tx, actor, "setting.changed", subject="setting", detail={"key": key, "value": shown})
 
 
@@ -120,8 +169,21 @@ def check(key: str, value: object) -> object:
             raise WrongBusinessSetting(f"{key} is {number}; it must be {least} or more.")
         return number
     text = str(value)
+    choices = declared.metadata.get("choices")
+    if choices is not None and text not in choices:
+        allowed = ", ".join(choice or "nothing" for choice in choices)
+        raise WrongBusinessSetting(f"{key} is {text!r}; it must be one of {allowed}.")
+    if key == "message_webhook_url" and text and not text.startswith(("http://", "https://")):
+        raise WrongBusinessSetting(f"{key} is {text!r}; it must begin with https:// or http://.")
+    if by := declared.metadata.get("check"):
+        try:
+            return by(text)
+        except ValueError as wrong:
+            raise WrongBusinessSetting(f"{key}: {wrong}") from None
     if key == "time_zone" and text not in available_timezones():
         raise WrongBusinessSetting(f"time_zone is {text!r}; it must be a zone such as Europe/Paris.")
+    if key == "language" and not is_language(text):
+        raise WrongBusinessSetting(f"language is {text!r}; it must be a language such as en, en_GB or fr.")
     if key == "currency" and not (len(text) == 3 and text.isascii() and text.isupper()):
         raise WrongBusinessSetting(f"currency is {text!r}; it must be an ISO 4217 code such as EUR.")
     return text

@@ -4,6 +4,7 @@ previous date, so that the 31st stays the 31st after February."""
 from calendar import monthrange
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 
@@ -25,6 +26,17 @@ class Period:
         return self.end - timedelta(days=1)
 
 
+Unit = Literal["day", "week", "month"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cycle:
+    """How long a period is: `length` units; a quarter is 3 months, a year is 12."""
+
+    unit: Unit
+    length: int
+
+
 def add_months(anchor: date, months: int) -> date:
     """The anchor's day `months` later, clamped to the month's last day (31 Jan + 1 → 28 Feb, + 2 → 31 Mar)."""
     index = anchor.year * 12 + anchor.month - 1 + months
@@ -32,9 +44,25 @@ def add_months(anchor: date, months: int) -> date:
     return date(year, month, min(anchor.day, monthrange(year, month)[1]))
 
 
-def billing_period(anchor: date, cycle_months: int, index: int) -> Period:
-    """The `index`-th period (0 = the first) of `cycle_months` months counted from the anchor day."""
-    return Period(add_months(anchor, index * cycle_months), add_months(anchor, (index + 1) * cycle_months))
+def boundary(anchor: date, cycle: Cycle, index: int) -> date:
+    """The first day of the `index`-th period counted from the anchor (0 = the anchor itself; negative: before it)."""
+    if cycle.unit == "month":
+        return add_months(anchor, index * cycle.length)
+    return anchor + timedelta(days=index * cycle.length * (7 if cycle.unit == "week" else 1))
+
+
+def period_around(anchor: date, cycle: Cycle, day: date) -> Period:
+    """The whole period that `day` lies in."""
+    if cycle.unit == "month":
+        months = (day.year - anchor.year) * 12 + day.month - anchor.month
+        index = months // cycle.length
+    else:
+        index = (day - anchor).days // (cycle.length * (7 if cycle.unit == "week" else 1))
+    while boundary(anchor, cycle, index) > day:  # the anchor's day is still to come in this month
+        index -= 1
+    while boundary(anchor, cycle, index + 1) <= day:
+        index += 1
+    return Period(boundary(anchor, cycle, index), boundary(anchor, cycle, index + 1))
 
 
 def local_date(instant: datetime, zone: ZoneInfo) -> date:

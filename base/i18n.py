@@ -1,20 +1,69 @@
-"""Amounts, dates and speeds as people read them in the provider's language."""
+"""Amounts, dates, speeds and sentences as people read them in their language."""
 
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
+from functools import cache
+from gettext import NullTranslations
+from io import BytesIO
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from babel.core import Locale, UnknownLocaleError
 from babel.dates import format_date as babel_date
 from babel.dates import format_datetime as babel_datetime
 from babel.numbers import format_currency, get_currency_precision
 
 from base.money import Money
 
+LOCALES = Path(__file__).parent / "locales"
+"One folder per language, each with LC_MESSAGES/*.po; English is written in the code and needs none."
+
+NO_COUNTRIES = {"EU", "EZ", "QO", "UN", "XA", "XB", "ZZ"}
+"Codes of two letters that CLDR names beside countries."
+
+
+@cache
+def translations(language: str) -> NullTranslations:
+    """What says our sentences in `language` ('de', 'de_AT', 'es-MX'): an object with gettext and ngettext.
+
+    Every .po file of the language's folder counts; a sentence that none of them has, and a language without a folder,
+    stay English. Read once in a process: a changed file is used from the next start on.
+    """
+    from babel.messages.mofile import write_mo  # only who writes to people needs them
+    from babel.messages.pofile import read_po
+    from babel.support import Translations
+
+    spoken = language.replace("-", "_")
+    found = Translations()
+    for name in (spoken.partition("_")[0], spoken):  # what is special about Austria comes on top of German
+        for file in sorted((LOCALES / name / "LC_MESSAGES").glob("*.po")):
+            compiled = BytesIO()
+            with file.open("rb") as text:
+                write_mo(compiled, read_po(text, locale=name))
+            compiled.seek(0)
+            found.merge(Translations(compiled))
+    return found
+
+
+@cache
+def is_language(language: str) -> bool:
+    """Whether amounts and dates can be written in it: 'de', 'de_AT', 'es-MX'."""
+    try:
+        Locale.parse(language.replace("-", "_"))
+    except (ValueError, UnknownLocaleError):
+        return False
+    return True
+
 
 def format_money(amount: Money, language: str) -> str:
     """'€29.99': the currency's own number of decimals, exact."""
     value = Decimal(amount.minor).scaleb(-get_currency_precision(amount.currency))
     return format_currency(value, amount.currency, locale=language)
+
+
+def decimal_text(amount: Money) -> str:
+    """'29.99': the amount in whole units for machines, exact, with the currency's own number of decimals."""
+    return f"{Decimal(amount.minor).scaleb(-get_currency_precision(amount.currency)):f}"
 
 
 def parse_money(text: str, currency: str) -> Money:
@@ -32,6 +81,16 @@ def parse_money(text: str, currency: str) -> Money:
 def format_date(day: date, language: str) -> str:
     """'25 Nov 2026' in the order of the language."""
     return babel_date(day, format="medium", locale=language)
+
+
+def is_country(code: str) -> bool:
+    """Whether `code` is an ISO 3166-1 alpha-2 code such as 'DE'."""
+    return len(code) == 2 and code.isalpha() and code not in NO_COUNTRIES and code in _territories()
+
+
+@cache
+def _territories() -> frozenset[str]:
+    return frozenset(Locale("en").territories)
 
 
 def format_instant(instant: datetime, zone: ZoneInfo, language: str) -> str:

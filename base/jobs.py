@@ -3,14 +3,15 @@
 Law: a job may run twice and has its effect once. Times here are real, never the sandbox's.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
 from typing import Any
 
-from sqlalchemy import Connection, and_, exists, func, or_, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ColumnElement, Connection, Text, and_, cast, exists, func, literal, or_, select, update
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 
 from base.database import notify
 from base.tables import job
@@ -65,6 +66,24 @@ def enqueue(tx: Connection, kind: Kind, payload: dict[str, Any], *, key: str | N
         .on_conflict_do_nothing(index_elements=["key"])
     )
     notify(tx, CHANNEL)
+
+
+def enqueue_all(tx: Connection, kind: Kind, payloads: Mapping[str, dict[str, Any]]) -> None:
+    """The same for many at once: payloads by their keys."""
+    if not payloads:
+        return
+    name, lane = kind.value
+    rows = func.unnest(_texts(payloads), _texts(json.dumps({"format": 1, **each}) for each in payloads.values()))
+    given = rows.table_valued("key", "payload").render_derived()
+    fresh = select(literal(name), literal(lane.value), cast(given.c.payload, JSONB), given.c.key)
+    columns = ["kind", "lane", "payload", "key"]
+    tx.execute(insert(job).from_select(columns, fresh).on_conflict_do_nothing(index_elements=["key"]))
+    notify(tx, CHANNEL)
+
+
+def _texts(values: Iterable[str]) -> ColumnElement[Any]:
+    """One parameter, however many they are."""
+    return cast(list(values), ARRAY(Text))
 
 
 def claim(tx: Connection, lanes: Sequence[Lane], limit: int, lease: timedelta) -> list[Job]:

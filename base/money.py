@@ -53,6 +53,11 @@ class Money:
         """This amount × `rate`, rounded half up once, away from zero on a tie."""
         return Money(round_minor(self.minor * rate), self.currency)
 
+    def portion(self, part: int, whole: int) -> "Money":
+        """This amount × part / whole (whole > 0), rounded half up once, away from zero on a tie."""
+        doubled = 2 * abs(self.minor) * part + whole
+        return Money((-1 if self.minor < 0 else 1) * (doubled // (2 * whole)), self.currency)
+
 
 def round_minor(value: Decimal) -> int:
     """The one place where a fraction of a minor unit is rounded: half up, away from zero on a tie."""

@@ -75,6 +75,8 @@ class Settings(BaseSettings):
     "Address that CoA and Disconnect leave from; not set: the system chooses."
     smtp_url: SecretStr = SecretStr("smtp://127.0.0.1:25")
     "Mail server: smtp://, smtp+starttls:// or smtps://, with user:password@ where it wants a login."
+    bounce_imap_url: SecretStr | None = None
+    "Mailbox that bounced mails come back to: imaps://user:password@host/INBOX; not set: nobody reads it."
     worker_threads: int = Field(4, ge=2, le=64)
     "Jobs that one worker process runs at a time; one of them is kept for urgent jobs."
     postgres_account: str | None = None
@@ -132,6 +134,13 @@ class Settings(BaseSettings):
     def _smtp(cls, value: SecretStr) -> SecretStr:
         if not value.get_secret_value().startswith(("smtp://", "smtp+starttls://", "smtps://")):
             raise ValueError("it must begin with smtp://, smtp+starttls:// or smtps://")
+        return value
+
+    @field_validator("bounce_imap_url")
+    @classmethod
+    def _imap(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(("imaps://", "imap://")):
+            raise ValueError("it must begin with imaps:// or imap://")
         return value
 
     @field_validator("public_url")

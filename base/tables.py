@@ -65,39 +65,37 @@ subscriber = Table(
     Column("currency", Text, nullable=False),
     Column("portal_password", Text),  # argon2 hash; NULL = cannot log in to the portal
     Column("stripe_customer", Text, unique=True),  # cus_…, made at the first checkout
+    Column("language", Text),  # NULL: the provider's
+    Column("country", Text, nullable=False, server_default=""),  # ISO 3166-1 alpha-2
+    Column("billing_day", SmallInteger),  # 1 to 31; NULL: each service's own anniversary
+    Column("delivery", Text, nullable=False, server_default="mail"),  # mail, paper, both
+    Column("tax_treatment", Text, nullable=False, server_default="normal"),  # normal, exempt, reverse_charge
+    Column("tax_number", Text, nullable=False, server_default=""),
+    Column("tax_number_check", Text, nullable=False, server_default=""),  # '', format, vies
+    Column("tax_number_checked_on", Date),
+    Column("exemption_reason", Text, nullable=False, server_default=""),
     instant("created_at"),
     Index("ix_subscriber_email_lower", func.lower(text("email"))),
 )
 
-# What can be bought. Writer: billing.services. Readers: portal.
-plan = Table(
-    "plan",
-    metadata,
-    identity(),
-    Column("name", Text, nullable=False, unique=True),
-    Column("price_minor", BigInteger, nullable=False),  # net, per cycle
-    Column("currency", Text, nullable=False),
-    Column("cycle_months", SmallInteger, nullable=False),
-    Column("tax_percent", Text, nullable=False),  # decimal number as text: '20', '5.5'
-    Column("rate_down", BigInteger, nullable=False),  # bit/s
-    Column("rate_up", BigInteger, nullable=False),
-    Column("pool", Text),
-    instant("created_at"),
-)
-
-# One login and one plan each. Writer: billing.services. Readers: portal, ingest (login -> service).
+# One login and one plan each. Writer: billing.services, and deeds of billing upon it. Readers: portal, ingest.
 service = Table(
     "service",
     metadata,
     identity(),
-    reference("subscriber_id", "subscriber"),
-    reference("plan_id", "plan"),
+    reference("subscriber_id", "subscriber"),  # whose it is
+    reference("payer_id", "subscriber"),  # who pays for it
+    reference("plan_id", "plan"),  # as of the last look at the clock; service_plan knows all of them
     Column("login", Text, nullable=False, unique=True),
     Column("password", LargeBinary, nullable=False),  # encrypted, reversible: CHAP needs it
     Column("address", INET),  # fixed IPv4
-    Column("starts_on", Date, nullable=False),  # anchor of all its periods
+    Column("starts_on", Date, nullable=False),
     Column("ends_on", Date),  # first day without service
-    Column("periods_billed", Integer, nullable=False, server_default="0"),
+    Column("end_reason", Text, nullable=False, server_default=""),
+    Column("contract_until", Date),  # first day on which leaving costs nothing
+    Column("billed_until", Date, nullable=False),  # first day that no invoice covers
+    Column("next_bill_on", Date, index=True),  # when something of it is due to be billed; NULL: never again
+    Column("next_in_advance", Boolean, nullable=False, server_default="true"),  # then it may be some days earlier
     Column("staff_order", Text, nullable=False, server_default="none"),  # none, suspended, blocked
     Column("staff_order_note", Text, nullable=False, server_default=""),
     instant("created_at"),

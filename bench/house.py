@@ -58,7 +58,7 @@ class House:
             argv,
             self._server_core,
             self._log / "radius.log",
-            environment=self._environment | handed,
+            environment=self.environment | handed,
             descriptors=descriptors,
         ) as process:
             yield process
@@ -67,7 +67,7 @@ class House:
     def ingest(self) -> Iterator[Process]:
         """The ingest process, which shares the other core with the database and the load."""
         argv = [sys.executable, "-m", "console", "ingest"]
-        with Process(argv, self._other_core, self._log / "ingest.log", environment=self._environment) as process:
+        with Process(argv, self._other_core, self._log / "ingest.log", environment=self.environment) as process:
             yield process
 
     def wait_until_settled(self, radius: Process) -> None:
@@ -104,7 +104,7 @@ class House:
         pgembed.create_database(cluster, DATABASE)
         url = pgembed.url(cluster, DATABASE)
         keys = self.folder / "secrets" / "keys"
-        self._environment = {
+        self.environment: dict[str, str] = {
             **{name: value for name, value in os.environ.items() if not name.startswith(PREFIX)},
             f"{PREFIX}DATA_DIR": str(self.folder),
             f"{PREFIX}DATABASE_URL": url.replace("postgresql+psycopg:", "postgresql:"),

@@ -10,15 +10,20 @@ from base.database import transaction
 from base.money import Money
 from base.nas import add_nas
 from bench.datagrams import POOL, RATE_DOWN, RATE_UP, SECRET, login_of, password_of
-from billing.services import add_plan, add_service, add_subscriber
+from billing.plans import add_plan
+from billing.services import add_service, add_subscriber
 
 _COPIES = (
     "INSERT INTO subscriber (number, name, currency, created_at) "
     "SELECT 'B' || lpad(copy.n::text, 7, '0'), copy.login, first.currency, first.created_at "
     "FROM bench_copy copy, subscriber first ORDER BY copy.n",
-    "INSERT INTO service (subscriber_id, plan_id, login, password, starts_on, created_at) "
-    "SELECT payer.id, first.plan_id, copy.login, copy.password, first.starts_on, first.created_at "
+    "INSERT INTO service (subscriber_id, payer_id, plan_id, login, password, starts_on, billed_until, next_bill_on, "
+    "created_at) SELECT payer.id, payer.id, first.plan_id, copy.login, copy.password, first.starts_on, "
+    "first.billed_until, first.next_bill_on, first.created_at "
     "FROM bench_copy copy JOIN subscriber payer ON payer.name = copy.login, service first ORDER BY copy.n",
+    "INSERT INTO service_plan (service_id, from_on, plan_id, anchor_on) "
+    "SELECT own.id, own.starts_on, own.plan_id, own.starts_on "
+    "FROM bench_copy copy JOIN service own ON own.login = copy.login",
     "INSERT INTO policy "
     "(service_id, version, level, reasons, review_at, login, password, obeyed, changed_at) "
     "SELECT own.id, first.version, first.level, first.reasons, first.review_at, own.login, own.password, first.obeyed, "

@@ -12,12 +12,15 @@ from sqlalchemy import Connection, Row, func, insert, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from base import feed
+from base.access import AccessLevel, Reason
+from base.bulk import update_rows
 from base.business import load_business
 from base.crypto import Vault
 from base.log import alarm
 from base.tables import access_history, policy
 from billing.decide import decide_access
 from billing.facts import Known, load_facts
+from billing.notices import Change, announce_access
 from billing.terms import build_obeyed
 
 
@@ -63,8 +66,24 @@ def refresh_access(tx: Connection, vault: Vault, service_ids: Sequence[int], now
             "obeyed": obeyed,
         }
         outcomes.append(_compare(each, before.get(each.facts.service_id), fresh, now))
-    _write(tx, outcomes, because)
+    _write(tx, outcomes, before, because)
+    announce_access(tx, business, _changes(outcomes, before), now)
     return [outcome.row["service_id"] for outcome in outcomes if outcome.told]
+
+
+def _changes(outcomes: list[_Outcome], before: dict[int, Row[Any]]) -> list[Change]:
+    """The services whose level differs; one that had none yet is no news."""
+    return [
+        Change(
+            service_id=row["service_id"],
+            version=row["version"],
+            before=AccessLevel(before[row["service_id"]].level),
+            now=AccessLevel(row["level"]),
+            reasons=tuple(Reason(reason) for reason in row["reasons"]),
+        )
+        for row in (outcome.row for outcome in outcomes)
+        if row["service_id"] in before and before[row["service_id"]].level != row["level"]
+    ]
 
 
 def _compare(each: Known, old: Row[Any] | None, fresh: dict[str, Any], now: datetime) -> _Outcome:
@@ -83,16 +102,21 @@ def _compare(each: Known, old: Row[Any] | None, fresh: dict[str, Any], now: date
     return _Outcome(row=row, rises=rises, told=told, noticed=told or credentials)
 
 
-def _write(tx: Connection, outcomes: list[_Outcome], because: str) -> None:
-    rows = [outcome.row for outcome in outcomes]
-    if rows:
+def _write(tx: Connection, outcomes: list[_Outcome], before: dict[int, Row[Any]], because: str) -> None:
+    """The rows that differ; where only the time of the next review does, as after a bill run, all in one statement."""
+    changed, reviewed = [], []
+    for outcome in outcomes:
+        old = before.get(outcome.row["service_id"])
+        if old is None or outcome.noticed:
+            changed.append(outcome.row)
+        elif old.review_at != outcome.row["review_at"]:
+            reviewed.append({name: outcome.row[name] for name in ("service_id", "review_at")})
+    update_rows(tx, policy, reviewed)
+    if changed:
         statement = upsert(policy)
         columns = [column.name for column in policy.c if column.name != "service_id"]
         changes = {name: statement.excluded[name] for name in columns}
-        different = func.row(*(policy.c[name] for name in columns)).is_distinct_from(
-            func.row(*(statement.excluded[name] for name in columns))
-        )
-        tx.execute(statement.on_conflict_do_update(index_elements=["service_id"], set_=changes, where=different), rows)
+        tx.execute(statement.on_conflict_do_update(index_elements=["service_id"], set_=changes), changed)
     history = [
         {
             "service_id": outcome.row["service_id"],

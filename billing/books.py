@@ -12,64 +12,114 @@ LAWS: tuple[tuple[str, str], ...] = (
         "GROUP BY e.source, p.currency HAVING sum(p.amount_minor) <> 0",
     ),
     (
-        "Entry {source} has a posting to {account} that does not fit it: exactly receivables name a subscriber, in the "
-        "subscriber's currency.",
+        "Entry {source} has a posting to {account} that does not fit it: exactly the accounts of subscribers name one, "
+        "in the subscriber's currency.",
         "SELECT e.source, p.account FROM posting p JOIN entry e ON e.id = p.entry_id "
         "LEFT JOIN subscriber s ON s.id = p.subscriber_id "
-        "WHERE (p.account = 'receivable') <> (s.id IS NOT NULL) OR s.currency <> p.currency",
+        "WHERE (p.account IN ('receivable', 'customer_credit', 'deposits')) <> (s.id IS NOT NULL) "
+        "OR s.currency <> p.currency",
     ),
     (
-        "Subscriber {number} owes {booked} by the ledger, but {open} by open invoices less unapplied payments.",
-        "WITH booked AS (SELECT subscriber_id, sum(amount_minor) AS minor FROM posting "
-        "  WHERE account = 'receivable' GROUP BY subscriber_id), "
-        "items AS (SELECT subscriber_id, sum(minor) AS minor FROM ("
-        "  SELECT subscriber_id, total_minor AS minor FROM invoice UNION ALL "
-        "  SELECT i.subscriber_id, -a.amount_minor FROM allocation a JOIN invoice i ON i.id = a.invoice_id UNION ALL "
-        "  SELECT subscriber_id, -amount_minor FROM payment UNION ALL "
-        "  SELECT p.subscriber_id, a.amount_minor FROM allocation a JOIN payment p ON p.id = a.payment_id"
-        ") item GROUP BY subscriber_id) "
-        "SELECT s.number, coalesce(b.minor, 0) AS booked, coalesce(i.minor, 0) AS open FROM subscriber s "
-        "LEFT JOIN booked b ON b.subscriber_id = s.id LEFT JOIN items i ON i.subscriber_id = s.id "
+        "Subscriber {number}: the ledger says {booked} in {account}, the open items say {open}.",
+        "WITH booked AS (SELECT subscriber_id, account, sum(amount_minor) AS minor FROM posting "
+        "  WHERE account IN ('receivable', 'customer_credit') GROUP BY subscriber_id, account), "
+        "items AS (SELECT subscriber_id, 'receivable' AS account, sum(open_minor) AS minor FROM open_item "
+        "  GROUP BY subscriber_id UNION ALL "
+        "  SELECT subscriber_id, 'customer_credit', -sum(left_minor) FROM open_credit GROUP BY subscriber_id) "
+        "SELECT s.number, coalesce(b.account, i.account) AS account, coalesce(b.minor, 0) AS booked, "
+        "coalesce(i.minor, 0) AS open FROM booked b FULL JOIN items i USING (subscriber_id, account) "
+        "JOIN subscriber s ON s.id = coalesce(b.subscriber_id, i.subscriber_id) "
         "WHERE coalesce(b.minor, 0) <> coalesce(i.minor, 0)",
     ),
     (
-        "Invoice {number} of {total} has payments of {applied} applied to it.",
-        "SELECT i.number, i.total_minor AS total, sum(a.amount_minor) AS applied FROM invoice i "
-        "JOIN allocation a ON a.invoice_id = i.id GROUP BY i.id HAVING sum(a.amount_minor) > i.total_minor",
+        "Invoice {number} of {total} has {applied} applied to it and {open} open.",
+        "SELECT i.number, i.total_minor AS total, coalesce(a.minor, 0) AS applied, coalesce(o.open_minor, 0) AS open "
+        "FROM invoice i LEFT JOIN open_item o ON o.invoice_id = i.id "
+        "LEFT JOIN (SELECT invoice_id, sum(amount_minor) AS minor FROM allocation GROUP BY invoice_id) a "
+        "ON a.invoice_id = i.id "
+        "WHERE i.total_minor <> coalesce(a.minor, 0) + coalesce(o.open_minor, 0) OR o.open_minor <= 0 "
+        "OR (o.subscriber_id, o.currency, o.due_on) <> (i.subscriber_id, i.currency, i.due_on)",
     ),
     (
-        "Payment {number} of {amount} is applied to invoices for {applied}.",
-        "SELECT p.receipt_number AS number, p.amount_minor AS amount, sum(a.amount_minor) AS applied FROM payment p "
-        "JOIN allocation a ON a.payment_id = p.id GROUP BY p.id HAVING sum(a.amount_minor) > p.amount_minor",
+        "{number} of {amount} is applied to invoices for {applied} and has {left} left.",
+        "WITH used AS (SELECT payment_id, credit_note_id, sum(amount_minor) AS minor FROM allocation "
+        "  WHERE write_off_id IS NULL GROUP BY payment_id, credit_note_id), "
+        "source AS (SELECT p.receipt_number AS number, p.amount_minor, u.minor AS used, o.left_minor FROM payment p "
+        "  LEFT JOIN used u ON u.payment_id = p.id LEFT JOIN open_credit o ON o.payment_id = p.id UNION ALL "
+        "  SELECT c.number, c.total_minor, u.minor, o.left_minor FROM credit_note c "
+        "  LEFT JOIN used u ON u.credit_note_id = c.id LEFT JOIN open_credit o ON o.credit_note_id = c.id) "
+        "SELECT number, amount_minor AS amount, coalesce(used, 0) AS applied, coalesce(left_minor, 0) AS left "
+        "FROM source WHERE amount_minor <> coalesce(used, 0) + coalesce(left_minor, 0) OR left_minor <= 0",
     ),
     (
-        "Payment {receipt} is applied to invoice {number} wrongly: {applied} of another subscriber or currency, or of "
-        "nothing.",
-        "SELECT p.receipt_number AS receipt, i.number, a.amount_minor AS applied FROM allocation a "
-        "JOIN payment p ON p.id = a.payment_id JOIN invoice i ON i.id = a.invoice_id "
-        "WHERE a.amount_minor <= 0 OR p.subscriber_id <> i.subscriber_id OR p.currency <> i.currency",
+        "Invoice {number} has {applied} of another subscriber or currency, or of nothing, applied to it.",
+        "SELECT i.number, a.amount_minor AS applied FROM allocation a JOIN invoice i ON i.id = a.invoice_id "
+        "LEFT JOIN payment p ON p.id = a.payment_id LEFT JOIN credit_note c ON c.id = a.credit_note_id "
+        "LEFT JOIN write_off w ON w.id = a.write_off_id WHERE a.amount_minor <= 0 OR (i.subscriber_id, i.currency) "
+        "<> (coalesce(p.subscriber_id, c.subscriber_id, w.subscriber_id), "
+        "coalesce(p.currency, c.currency, w.currency))",
     ),
     (
-        "Invoice {number} does not add up: lines {lines}, net {net}, tax {tax}, total {total}.",
-        "SELECT i.number, l.minor AS lines, i.net_minor AS net, i.tax_minor AS tax, i.total_minor AS total "
-        "FROM invoice i LEFT JOIN LATERAL "
-        "(SELECT sum(net_minor) AS minor FROM invoice_line WHERE invoice_id = i.id) l ON true, "
-        "LATERAL (SELECT sum((t->>'net_minor')::bigint) AS net, sum((t->>'tax_minor')::bigint) AS tax "
-        "FROM jsonb_array_elements(i.taxes) t) g "
-        "WHERE (l.minor, i.net_minor + i.tax_minor, g.net, g.tax) "
-        "IS DISTINCT FROM (i.net_minor, i.total_minor, i.net_minor, i.tax_minor)",
+        "Write-off {id} of {amount} is applied for {applied}.",
+        "SELECT w.id, w.amount_minor AS amount, sum(a.amount_minor) AS applied FROM write_off w "
+        "LEFT JOIN allocation a ON a.write_off_id = w.id GROUP BY w.id "
+        "HAVING sum(a.amount_minor) IS DISTINCT FROM w.amount_minor",
+    ),
+    (
+        "Invoice {number} has {credited} credited of its line {position} of {amount}.",
+        "SELECT i.number, l.position, l.amount_minor AS amount, sum(c.amount_minor) AS credited "
+        "FROM credit_note_line c "
+        "JOIN invoice_line l ON l.id = c.invoice_line_id JOIN invoice i ON i.id = l.invoice_id GROUP BY i.id, l.id "
+        "HAVING abs(sum(c.amount_minor)) > abs(l.amount_minor) OR sum(c.amount_minor) * sign(l.amount_minor) < 0",
+    ),
+    (
+        "{number} does not add up: lines {lines}, net {net}, tax {tax}, total {total}.",
+        "WITH document AS (SELECT i.number, i.net_minor, i.tax_minor, i.total_minor, i.taxes, "
+        "  (SELECT sum(net_minor) FROM invoice_line WHERE invoice_id = i.id) AS lines FROM invoice i UNION ALL "
+        "  SELECT c.number, c.net_minor, c.tax_minor, c.total_minor, c.taxes, "
+        "  (SELECT sum(net_minor) FROM credit_note_line WHERE credit_note_id = c.id) FROM credit_note c) "
+        "SELECT d.number, d.lines, d.net_minor AS net, d.tax_minor AS tax, d.total_minor AS total FROM document d, "
+        "LATERAL (SELECT coalesce(sum((t->>'tax_minor')::bigint), 0) AS tax FROM jsonb_array_elements(d.taxes) t) g "
+        "WHERE (d.lines, d.net_minor + d.tax_minor, g.tax) IS DISTINCT FROM (d.net_minor, d.total_minor, d.tax_minor)",
     ),
     (
         "{source} of {minor} on {day} is not booked as it stands: the ledger says {booked} on {booked_on}.",
         "WITH item AS (SELECT 'invoice:' || id AS source, subscriber_id, issued_on AS day, total_minor AS minor "
-        "  FROM invoice UNION ALL "
-        "  SELECT 'payment:' || id, subscriber_id, received_on, -amount_minor FROM payment), "
+        "  FROM invoice WHERE total_minor <> 0 UNION ALL "
+        "  SELECT 'payment:' || id, subscriber_id, received_on, -amount_minor FROM payment UNION ALL "
+        "  SELECT 'credit_note:' || id, subscriber_id, issued_on, -total_minor FROM credit_note UNION ALL "
+        "  SELECT 'write_off:' || id, subscriber_id, on_day, -amount_minor FROM write_off UNION ALL "
+        "  SELECT 'allocation:' || a.id, i.subscriber_id, NULL, 0 FROM allocation a JOIN invoice i "
+        "  ON i.id = a.invoice_id WHERE a.write_off_id IS NULL), "
         "booked AS (SELECT e.source, e.day, p.subscriber_id, sum(p.amount_minor) AS minor FROM entry e "
-        "  JOIN posting p ON p.entry_id = e.id AND p.account = 'receivable' GROUP BY e.id, p.subscriber_id) "
+        "  JOIN posting p ON p.entry_id = e.id AND p.account IN ('receivable', 'customer_credit') "
+        "  GROUP BY e.id, p.subscriber_id) "
         "SELECT coalesce(i.source, b.source) AS source, i.minor, i.day, b.minor AS booked, b.day AS booked_on "
         "FROM item i FULL JOIN booked b ON b.source = i.source "
-        "WHERE (i.subscriber_id, i.day, i.minor) IS DISTINCT FROM (b.subscriber_id, b.day, b.minor) "
-        "AND (i.source IS NOT NULL OR b.source ~ '^(invoice|payment):')",
+        "WHERE (i.subscriber_id, coalesce(i.day, b.day), i.minor) IS DISTINCT FROM (b.subscriber_id, b.day, b.minor) "
+        "AND (i.source IS NOT NULL OR b.source ~ '^(invoice|payment|credit_note|write_off|allocation):')",
+    ),
+    (
+        "{service} is billed twice for {day}.",
+        "WITH given AS (SELECT invoice_line_id AS id, sum(amount_minor) AS minor FROM credit_note_line GROUP BY 1), "
+        # what a discount or a credit note has made nothing was not billed
+        "line AS (SELECT l.id, l.service_id, coalesce(l.service_product_id, 0) AS product, l.period_start, "
+        "  l.period_end FROM invoice_line l LEFT JOIN given g USING (id) "
+        "  WHERE l.kind IN ('plan', 'product') AND l.amount_minor <> coalesce(g.minor, 0) AND l.amount_minor + "
+        "  (SELECT coalesce(sum(d.amount_minor), 0) FROM invoice_line d WHERE d.invoice_id = l.invoice_id "
+        "  AND d.service_id = l.service_id AND d.kind = 'discount' AND d.period_start >= l.period_start "
+        "  AND d.period_end <= l.period_end) <> 0), "
+        # only where one begins before another has ended is it worth counting days
+        "doubtful AS (SELECT DISTINCT service_id, product FROM (SELECT *, max(period_end) OVER (PARTITION BY "
+        "  service_id, product ORDER BY period_start, id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS reach "
+        "  FROM line) x WHERE period_start < reach), "
+        "day AS (SELECT line.id, service_id, product, d::date AS day FROM line JOIN doubtful "
+        "  USING (service_id, product), generate_series(period_start, period_end - 1, '1 day') d), "
+        "credited AS (SELECT c.invoice_line_id AS id, d::date AS day FROM credit_note_line c, "
+        "  generate_series(c.period_start, c.period_end - 1, '1 day') d) "
+        "SELECT s.login AS service, day FROM day JOIN service s ON s.id = day.service_id "
+        "WHERE NOT EXISTS (SELECT 1 FROM credited c WHERE (c.id, c.day) = (day.id, day.day)) "
+        "GROUP BY s.login, day.product, day HAVING count(*) > 1",
     ),
     (
         "Card payment {gateway_id} is recorded {times} times.",
@@ -77,10 +127,13 @@ LAWS: tuple[tuple[str, str], ...] = (
         "GROUP BY gateway_id HAVING count(*) > 1",
     ),
     (
-        "Series {name} has given {given} numbers, but {found} documents carry one: numbers have a gap.",
-        "SELECT kind.name, coalesce(s.last_number, 0) AS given, kind.found FROM ("
-        "  SELECT 'invoice' AS name, count(*) AS found FROM invoice UNION ALL "
-        "  SELECT 'receipt', count(*) FROM payment) kind LEFT JOIN series s ON s.name = kind.name "
-        "WHERE coalesce(s.last_number, 0) <> kind.found",
+        "Series {name} has given the numbers up to {given}; {found} documents carry {least} to {most}: there is a gap.",
+        "SELECT kind.name, coalesce(s.last_number, 0) AS given, kind.found, kind.least, kind.most FROM ("
+        "  SELECT series AS name, count(*) AS found, min(sequence) AS least, max(sequence) AS most FROM invoice "
+        "  GROUP BY series UNION ALL "
+        "  SELECT series, count(*), min(sequence), max(sequence) FROM credit_note GROUP BY series UNION ALL "
+        "  SELECT 'receipt', count(*), 1, count(*) FROM payment HAVING count(*) > 0) kind "
+        "LEFT JOIN series s ON s.name = kind.name "
+        "WHERE kind.most <> coalesce(s.last_number, 0) OR kind.found <> kind.most - kind.least + 1",
     ),
 )

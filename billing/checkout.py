@@ -18,7 +18,7 @@ from base.money import Money, total
 from base.tables import subscriber
 from billing import gateway
 from billing.payments import record_payment
-from billing.services import Refused
+from billing.refused import Refused
 from billing.settle import open_invoices
 from billing.tables import checkout
 

@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from base.access import AccessLevel, Decision, Reason
-from base.calendar import local_date, local_midnight
+from base.calendar import Period, local_date, local_midnight
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,8 @@ class Facts:
     wall_after_days: int
     "Days after the due date at which debt walls the service in (1 or more)."
     zone: ZoneInfo
+    pauses: tuple[Period, ...] = ()
+    "Days on which the service is paused, in order."
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,17 @@ def by_staff(facts: Facts, today: date) -> Verdict:
     return _FINE
 
 
+def by_pause(facts: Facts, today: date) -> Verdict:
+    """A paused service reaches only the portal, where the pause can be ended."""
+    for pause in facts.pauses:
+        if today < pause.start:
+            return Verdict(AccessLevel.FULL, None, pause.start)
+        if today < pause.end:
+            until = None if pause.end == date.max else pause.end
+            return Verdict(AccessLevel.WALLED, Reason.PAUSED, until)
+    return _FINE
+
+
 def wall_on(oldest_due_on: date, wall_after_days: int) -> date:
     """The local date at whose first instant debt walls the services in."""
     return oldest_due_on + timedelta(days=wall_after_days)
@@ -78,7 +91,7 @@ def by_debt(facts: Facts, today: date) -> Verdict:
     return Verdict(AccessLevel.FULL, None, day)
 
 
-RULES: tuple[Callable[[Facts, date], Verdict], ...] = (by_term, by_staff, by_debt)
+RULES: tuple[Callable[[Facts, date], Verdict], ...] = (by_term, by_staff, by_debt, by_pause)
 
 
 def decide_access(facts: Facts, now: datetime) -> Decision:

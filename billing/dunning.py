@@ -16,9 +16,10 @@ from base.tables import service, subscriber
 from billing.decide import wall_on
 from billing.letters import reminder_letter
 from billing.mail import queue_message
-from billing.settle import is_open, lock_subscribers, open_by_subscriber
+from billing.mail_sources import load_sources
+from billing.settle import lock_subscribers, open_by_subscriber
 from billing.sweep import sweep
-from billing.tables import invoice, message
+from billing.tables import message, open_item
 
 CHUNK = 50  # subscribers to a transaction
 
@@ -31,6 +32,8 @@ class Reminder:
     subscriber_id: int
     name: str
     "The payer's."
+    language: str | None
+    "The payer's; None: the provider's."
 
 
 def due_reminders(
@@ -40,20 +43,19 @@ def due_reminders(
 
     `among` limits the search to these subscribers.
     """
-    reminded = exists().where(message.c.key == literal("reminder:") + cast(invoice.c.id, Text))
+    reminded = exists().where(message.c.key == literal("reminder:") + cast(open_item.c.invoice_id, Text))
     query = (
-        select(invoice.c.id, invoice.c.subscriber_id, subscriber.c.name)
-        .join(subscriber, subscriber.c.id == invoice.c.subscriber_id)
+        select(open_item.c.invoice_id, open_item.c.subscriber_id, subscriber.c.name, subscriber.c.language)
+        .join(subscriber, subscriber.c.id == open_item.c.subscriber_id)
         .where(
-            invoice.c.due_on <= today - timedelta(days=business.remind_after_days),
+            open_item.c.due_on <= today - timedelta(days=business.remind_after_days),
             subscriber.c.email != "",
             ~reminded,
-            is_open(),
         )
-        .order_by(invoice.c.subscriber_id, invoice.c.due_on, invoice.c.id)
+        .order_by(open_item.c.subscriber_id, open_item.c.due_on, open_item.c.invoice_id)
     )
     if among is not None:
-        query = query.where(invoice.c.subscriber_id == func.any(list(among)))
+        query = query.where(open_item.c.subscriber_id == func.any(list(among)))
     return [Reminder(*row) for row in tx.execute(query)]
 
 
@@ -76,14 +78,15 @@ def remind(tx: Connection, business: Business, subscriber_ids: Sequence[int], to
     lock_subscribers(tx, subscriber_ids)
     at_stake = set(
         tx.scalars(
-            select(service.c.subscriber_id).where(
-                service.c.subscriber_id == func.any(list(subscriber_ids)),
+            select(service.c.payer_id).where(
+                service.c.payer_id == func.any(list(subscriber_ids)),
                 service.c.ends_on.is_(None) | (service.c.ends_on > today),
             )
         )
     )
     debts = open_by_subscriber(tx, subscriber_ids)
     reminders = due_reminders(tx, business, today, subscriber_ids)
+    sources = load_sources(tx) if reminders else {}
     for each in reminders:
         owing = debts[each.subscriber_id]
         late = next(debt for debt in owing if debt.id == each.invoice_id)
@@ -98,12 +101,14 @@ def remind(tx: Connection, business: Business, subscriber_ids: Sequence[int], to
             wall_on=wall_on(owing[0].due_on, business.wall_after_days) if each.subscriber_id in at_stake else None,
             today=today,
             link=f"{settings().public_url}/invoices/{each.invoice_id}",
+            language=each.language,
+            sources=sources,
         )
         queue_message(
             tx,
             business,
             subscriber_id=each.subscriber_id,
-            kind="reminder",
+            kind="reminder_1",
             key=f"reminder:{each.invoice_id}",
             subject=letter.subject,
             body=letter.body,

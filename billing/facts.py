@@ -7,9 +7,11 @@ from datetime import date
 from sqlalchemy import Connection, func, select
 
 from base.business import Business
-from base.tables import plan, service
+from base.calendar import Period
+from base.offers import plan, skipped_period
+from base.tables import service
 from billing.decide import Facts
-from billing.tables import allocation, invoice
+from billing.tables import open_item
 from billing.terms import Line
 
 
@@ -21,7 +23,7 @@ class Known:
     line: Line
     login: str
     password: bytes
-    subscriber_id: int
+    payer_id: int
 
 
 def load_facts(tx: Connection, business: Business, service_ids: Sequence[int], *, lock: bool) -> list[Known]:
@@ -35,7 +37,8 @@ def load_facts(tx: Connection, business: Business, service_ids: Sequence[int], *
     if lock:
         query = query.with_for_update(of=service, key_share=True)
     rows = tx.execute(query).all()
-    debts = oldest_due(tx, sorted({row.subscriber_id for row in rows}))
+    pauses = _pauses(tx, service_ids)
+    debts = oldest_due(tx, sorted({row.payer_id for row in rows}))
     return [
         Known(
             facts=Facts(
@@ -43,9 +46,10 @@ def load_facts(tx: Connection, business: Business, service_ids: Sequence[int], *
                 starts_on=row.starts_on,
                 ends_on=row.ends_on,
                 staff_order=row.staff_order,
-                oldest_due_on=debts.get(row.subscriber_id),
+                oldest_due_on=debts.get(row.payer_id),
                 wall_after_days=business.wall_after_days,
                 zone=business.zone,
+                pauses=pauses.get(row.id, ()),
             ),
             line=Line(
                 service_id=row.id,
@@ -56,22 +60,27 @@ def load_facts(tx: Connection, business: Business, service_ids: Sequence[int], *
             ),
             login=row.login,
             password=bytes(row.password),
-            subscriber_id=row.subscriber_id,
+            payer_id=row.payer_id,
         )
         for row in rows
     ]
 
 
+def _pauses(tx: Connection, service_ids: Sequence[int]) -> dict[int, tuple[Period, ...]]:
+    query = select(skipped_period).where(
+        skipped_period.c.service_id == func.any(list(service_ids)), skipped_period.c.reason == "pause"
+    )
+    found: dict[int, tuple[Period, ...]] = {}
+    for row in tx.execute(query.order_by(skipped_period.c.start_on)):
+        found[row.service_id] = (*found.get(row.service_id, ()), Period(row.start_on, row.end_on or date.max))
+    return found
+
+
 def oldest_due(tx: Connection, subscriber_ids: Sequence[int]) -> dict[int, date]:
     """The due date of each subscriber's oldest invoice with something still open."""
-    paid = (
-        select(func.coalesce(func.sum(allocation.c.amount_minor), 0))
-        .where(allocation.c.invoice_id == invoice.c.id)
-        .scalar_subquery()
-    )
     query = (
-        select(invoice.c.subscriber_id, func.min(invoice.c.due_on).label("due_on"))
-        .where(invoice.c.subscriber_id == func.any(list(subscriber_ids)), invoice.c.total_minor > paid)
-        .group_by(invoice.c.subscriber_id)
+        select(open_item.c.subscriber_id, func.min(open_item.c.due_on).label("due_on"))
+        .where(open_item.c.subscriber_id == func.any(list(subscriber_ids)))
+        .group_by(open_item.c.subscriber_id)
     )
     return {row.subscriber_id: row.due_on for row in tx.execute(query)}

@@ -2,28 +2,30 @@
 
 from dataclasses import dataclass
 from datetime import date, datetime
-from decimal import Decimal
 
 from sqlalchemy import Connection, select
 
+from base.bulk import learn_sizes
 from base.business import Business, load_business
 from base.calendar import Period, local_date
 from base.crypto import Vault, open_vault
 from base.database import transaction
 from base.money import Money
 from base.settings import settings
+from base.tables import job
 from billing.allocation import OpenInvoice
-from billing.draft import Line
 from billing.issue import due_subscribers, issue_for_subscribers
 from billing.ledger import receivable
-from billing.settle import applied_to_invoice, open_invoices
+from billing.paper import groups_from_json, taxes_from_json
+from billing.settle import open_invoices, open_of_invoice
 from billing.sweep import sweep
-from billing.tables import invoice, invoice_line
-from billing.tax import TaxGroup
+from billing.tables import entry, invoice, invoice_line, message, open_item, posting
+from billing.tax import Tax, TaxGroup, percent_text
 
 __all__ = [
     "Invoice",
     "InvoiceSummary",
+    "Line",
     "OpenInvoice",
     "balance",
     "issue_due",
@@ -33,7 +35,27 @@ __all__ = [
     "open_invoices",
 ]
 
-CHUNK = 50  # subscribers to a transaction: few enough that nobody waits long for the number series
+CHUNK = 100  # subscribers to a transaction: few enough that nobody waits 100 ms for the number series
+
+GROWING = (invoice, invoice_line, open_item, entry, posting, message, job)  # what a bill run adds to
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of an invoice or a credit note."""
+
+    kind: str
+    service_id: int | None
+    text: str
+    period: Period | None
+    net: Money
+    taxes: tuple[Tax, ...]
+    quantity: int = 1
+
+    @property
+    def tax_rate(self) -> str:
+        """Its rates as printed: '20 %', '5 % + 9.975 %'; empty where no tax is known."""
+        return " + ".join(f"{percent_text(tax.percent)} %" for tax in self.taxes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +111,15 @@ def issue_due(now: datetime) -> list[int]:
         business = load_business(tx, vault)
         due = due_subscribers(tx, local_date(now, business.zone), business.issue_days_before)
 
+    issued = 0
+
     def issue(tx: Connection, subscriber_ids: list[int]) -> list[int]:
-        return issue_for_subscribers(tx, vault, load_business(tx, vault), subscriber_ids, now)
+        nonlocal issued
+        made = issue_for_subscribers(tx, vault, load_business(tx, vault), subscriber_ids, now)
+        if (issued + len(made)).bit_length() > issued.bit_length() and issued >= CHUNK:  # it has doubled
+            learn_sizes(tx, GROWING, issued)
+        issued += len(made)
+        return made
 
     return sweep("bill", due, issue, size=CHUNK)
 
@@ -103,7 +132,7 @@ def balance(tx: Connection, subscriber_id: int) -> Money:
 def list_invoices(tx: Connection, subscriber_id: int) -> list[InvoiceSummary]:
     """All invoices of a subscriber, newest first."""
     query = (
-        select(invoice, applied_to_invoice().label("paid_minor"))
+        select(invoice, open_of_invoice().label("open_minor"))
         .where(invoice.c.subscriber_id == subscriber_id)
         .order_by(invoice.c.id.desc())
     )
@@ -114,7 +143,7 @@ def list_invoices(tx: Connection, subscriber_id: int) -> list[InvoiceSummary]:
             issued_on=row.issued_on,
             due_on=row.due_on,
             total=Money(row.total_minor, row.currency),
-            open=Money(row.total_minor - row.paid_minor, row.currency),
+            open=Money(row.open_minor, row.currency),
         )
         for row in tx.execute(query)
     ]
@@ -123,7 +152,7 @@ def list_invoices(tx: Connection, subscriber_id: int) -> list[InvoiceSummary]:
 def load_invoice(tx: Connection, invoice_id: int) -> Invoice | None:
     """One invoice with its lines; None when there is no such invoice."""
     row = tx.execute(
-        select(invoice, applied_to_invoice().label("paid_minor")).where(invoice.c.id == invoice_id)
+        select(invoice, open_of_invoice().label("open_minor")).where(invoice.c.id == invoice_id)
     ).one_or_none()
     if row is None:
         return None
@@ -136,14 +165,11 @@ def load_invoice(tx: Connection, invoice_id: int) -> Invoice | None:
         seller=row.seller,
         buyer=row.buyer,
         lines=_load_lines(tx, invoice_id, row.currency),
-        taxes=tuple(
-            TaxGroup(Decimal(t["percent"]), Money(t["net_minor"], row.currency), Money(t["tax_minor"], row.currency))
-            for t in row.taxes
-        ),
+        taxes=groups_from_json(row.taxes, row.currency),
         net=Money(row.net_minor, row.currency),
         tax=Money(row.tax_minor, row.currency),
         total=Money(row.total_minor, row.currency),
-        open=Money(row.total_minor - row.paid_minor, row.currency),
+        open=Money(row.open_minor, row.currency),
     )
 
 
@@ -151,11 +177,13 @@ def _load_lines(tx: Connection, invoice_id: int, currency: str) -> tuple[Line, .
     query = select(invoice_line).where(invoice_line.c.invoice_id == invoice_id).order_by(invoice_line.c.position)
     return tuple(
         Line(
+            kind=row.kind,
             service_id=row.service_id,
             text=row.text,
             period=None if row.period_start is None else Period(row.period_start, row.period_end),
             net=Money(row.net_minor, currency),
-            tax_percent=Decimal(row.tax_percent),
+            taxes=taxes_from_json(row.taxes),
+            quantity=row.quantity,
         )
         for row in tx.execute(query)
     )

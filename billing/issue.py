@@ -1,34 +1,38 @@
-"""From drafts to finalised invoices, many subscribers in one transaction.
+"""From what is due to finalised invoices, many subscribers in one transaction.
 
-Law: number, lines, ledger entry, periods billed, credit applied, jobs and access are one commit. The subscriber's and
-the services' rows are locked from before the draft to the commit, so a second run finds nothing left to bill.
+Law: number, lines, ledger entry, days billed, credit used, jobs and access are one commit. The payer's and the
+services' rows are locked from before the draft to the commit, so a second run finds nothing left to bill.
 """
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, Date, Row, bindparam, cast, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, case, func, select, union, update
 
 from base import jobs
+from base.bulk import copy_rows, take_ids
 from base.business import Business
 from base.calendar import local_date
 from base.crypto import Vault
 from base.money import Money, total
 from base.settings import settings
-from base.tables import plan, service, subscriber
+from base.tables import service, subscriber
 from billing.apply import refresh_access
-from billing.draft import Billable, Line, due_lines
+from billing.draft import Due, due_lines
 from billing.ledger import Entry, Posting, post_all
 from billing.letters import invoice_letter
-from billing.mail import queue_message
-from billing.numbers import next_numbers
-from billing.settle import apply_credits, lock_subscribers, open_by_subscriber
-from billing.tables import invoice, invoice_line
-from billing.tax import TaxGroup, percent_text, tax_groups
+from billing.mail_sources import load_sources
+from billing.mail_words import Sources
+from billing.numbers import Numbered, next_documents
+from billing.outbox import Outgoing, queue_all
+from billing.paper import buyer_of, groups_to_json, seller_of, taxes_to_json
+from billing.recurring import load_recurring, mark_billed
+from billing.settle import add_open_items, apply_credits, lock_subscribers, open_by_subscriber
+from billing.tables import charge, invoice, invoice_line
+from billing.tax import Tax, Taxed, Totals, compute
+from billing.taxes import load_taxes, treated
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,203 +40,271 @@ class Draft:
     """An invoice before it has a number."""
 
     payer: Row[Any]
-    lines: list[Line]
-    taxes: list[TaxGroup]
-    net: Money
-    tax: Money
+    lines: tuple[Due, ...]
+    taxes: tuple[tuple[Tax, ...], ...]
+    "Of each line."
+    totals: Totals
 
     @property
     def total(self) -> Money:
         """What is to be paid."""
-        return self.net + self.tax
+        return self.totals.total
 
 
 def due_subscribers(tx: Connection, today: date, issue_days_before: int) -> list[int]:
-    """Subscribers with a service whose next period is due to be billed, in order of their ids."""
-    # date + interval of months clamps to the month's last day and counts from the anchor, as base.calendar does
-    begins = cast(service.c.starts_on + func.make_interval(0, service.c.periods_billed * plan.c.cycle_months), Date)
-    query = (
-        select(service.c.subscriber_id)
-        .distinct()
-        .join(plan, plan.c.id == service.c.plan_id)
-        .where(
-            begins <= today + timedelta(days=issue_days_before),
-            service.c.ends_on.is_(None) | (begins < service.c.ends_on),
-        )
-        .order_by(service.c.subscriber_id)
+    """Payers with something that is due to be billed, in order of their ids."""
+    early = case((service.c.next_in_advance, today + timedelta(days=issue_days_before)), else_=today)
+    recurring = select(service.c.payer_id).where(
+        service.c.next_bill_on <= today + timedelta(days=issue_days_before), service.c.next_bill_on <= early
     )
-    return list(tx.scalars(query))
+    once = select(charge.c.subscriber_id).where(
+        charge.c.invoice_id.is_(None), charge.c.dropped_at.is_(None), charge.c.bill_on <= today
+    )
+    return sorted(tx.scalars(union(recurring, once)))
 
 
 def issue_for_subscribers(
     tx: Connection, vault: Vault, business: Business, subscriber_ids: Sequence[int], now: datetime
 ) -> list[int]:
-    """Issue to each subscriber one invoice for everything due; returns the invoices' ids.
+    """Issue to each subscriber what is due, as one invoice or as one per service; returns the invoices' ids.
 
-    What is free is marked as billed without an invoice, unless something else is due with it.
+    What is free is marked as billed without an invoice, unless something else is due with it or the provider wants it.
     """
     today = local_date(now, business.zone)
-    bought = _load_services(tx, lock_subscribers(tx, subscriber_ids))
-    due = {payer: due_lines(services, today, business.issue_days_before) for payer, services in bought.items()}
-    _mark_billed(tx, [line for lines in due.values() for line in lines])
-    drafts = [
-        _draft(payer, due[payer.id])
-        for payer in tx.execute(select(subscriber).where(subscriber.c.id == func.any(list(due))).order_by("id"))
-    ]
-    drafts = [draft for draft in drafts if draft.total]
+    drafts = draft_for_subscribers(tx, business, lock_subscribers(tx, subscriber_ids), today, keep=True)
     if not drafts:
         return []
-    due_on = today + timedelta(days=business.due_days)
-    numbers = [f"{business.invoice_prefix}{number:06d}" for number in next_numbers(tx, "invoice", len(drafts))]
-    ids = _write(tx, business, drafts, numbers, today, due_on, now)
-    post_all(tx, [_entry(*each, today) for each in zip(drafts, ids, numbers, strict=True)])
-    payers = [draft.payer.id for draft in drafts]
-    apply_credits(tx, payers, now)
+    due_ons = [_due_on(business, draft, today) for draft in drafts]
+    documents = next_documents(tx, "invoice", business.invoice_prefix, today, len(drafts))
+    ids = _write(tx, business, drafts, documents, today, due_ons, now)
+    numbers = [each.number for each in documents]
+    post_all(tx, [_entry(*each, today) for each in zip(drafts, ids, numbers, strict=True) if each[0].total])
+    waiting = zip(ids, (draft.payer.id for draft in drafts), due_ons, (draft.total for draft in drafts), strict=True)
+    add_open_items(tx, list(waiting))
+    payers = sorted({draft.payer.id for draft in drafts})
+    apply_credits(tx, payers, now, today)
     still_open = {each.id: each.open for found in open_by_subscriber(tx, payers).values() for each in found}
-    for draft, invoice_id, number in zip(drafts, ids, numbers, strict=True):
-        jobs.enqueue(tx, jobs.Kind.RENDER_DOCUMENT, {"kind": "invoice", "id": invoice_id})
-        letter = invoice_letter(
-            business,
-            name=draft.payer.name,
-            number=number,
-            issued_on=today,
-            due_on=due_on,
-            lines=[(line.text, line.period, line.net) for line in draft.lines],
-            taxes=draft.taxes,
-            total=draft.total,
-            open=still_open.get(invoice_id, Money(0, draft.payer.currency)),
-            link=f"{settings().public_url}/invoices/{invoice_id}",
-        )
-        queue_message(
-            tx,
-            business,
-            subscriber_id=draft.payer.id,
-            kind="invoice",
-            key=f"invoice:{invoice_id}",
-            subject=letter.subject,
-            body=letter.body,
-            invoice_id=invoice_id,
-        )
+    sources = load_sources(tx)
+    papers = {f"document:invoice:{invoice_id}": {"kind": "invoice", "id": invoice_id} for invoice_id in ids}
+    jobs.enqueue_all(tx, jobs.Kind.RENDER_DOCUMENT, papers)
+    letters = [
+        _mail(business, draft, invoice_id, number, today, due_on, still_open, sources)
+        for draft, invoice_id, number, due_on in zip(drafts, ids, numbers, due_ons, strict=True)
+    ]
+    queue_all(tx, business, letters)
     # A new due date is a new day on which time alone may change access.
-    refresh_access(tx, vault, [each.service_id for payer in payers for each in bought[payer]], now, because="time")
+    touched = tx.scalars(select(service.c.id).where(service.c.payer_id == func.any(payers)))
+    refresh_access(tx, vault, list(touched), now, because="time")
     return ids
 
 
-def _load_services(tx: Connection, subscriber_ids: Sequence[int]) -> dict[int, list[Billable]]:
+def draft_for_subscribers(
+    tx: Connection, business: Business, subscriber_ids: Sequence[int], today: date, *, keep: bool
+) -> list[Draft]:
+    """What would be issued to these subscribers on `today`; `keep`: mark it as billed."""
+    recurring = load_recurring(tx, payers=subscriber_ids)
+    theirs = select(service.c.id, service.c.payer_id).where(service.c.payer_id == func.any(list(subscriber_ids)))
+    payer_of = {row.id: row.payer_id for row in tx.execute(theirs)}
+    billed = [(each, *due_lines(each, today, business.issue_days_before)) for each in recurring]
+    if keep:
+        mark_billed(tx, [(each, until) for each, _, until in billed])
+    due: dict[int, list[Due]] = {}
+    for each, lines, _ in billed:
+        if lines:
+            due.setdefault(payer_of[each.service_id], []).extend(lines)
+    for payer, line in _charges(tx, subscriber_ids, set(due), today, business.issue_days_before):
+        due.setdefault(payer, []).append(line)
+    groups = [group for payer, lines in due.items() for group in _group(business, payer, lines)]
+    drafts = _draft(tx, groups)
+    return [draft for draft in drafts if draft.total or business.empty_invoices == "yes"]
+
+
+def _charges(
+    tx: Connection, subscriber_ids: Sequence[int], billed: Collection[int], today: date, days_before: int
+) -> list[tuple[int, Due]]:
+    """The waiting charges of those who get an invoice anyway or because a charge wants one."""
     query = (
-        select(service, plan.c.name, plan.c.price_minor, plan.c.currency, plan.c.cycle_months, plan.c.tax_percent)
-        .join(plan, plan.c.id == service.c.plan_id)
-        .where(service.c.subscriber_id == func.any(list(subscriber_ids)))
-        .order_by(service.c.id)
-        .with_for_update(of=service, key_share=True)
-    )
-    found: dict[int, list[Billable]] = {}
-    for row in tx.execute(query):
-        found.setdefault(row.subscriber_id, []).append(
-            Billable(
-                service_id=row.id,
-                login=row.login,
-                plan_name=row.name,
-                price=Money(row.price_minor, row.currency),
-                cycle_months=row.cycle_months,
-                tax_percent=Decimal(row.tax_percent),
-                starts_on=row.starts_on,
-                ends_on=row.ends_on,
-                periods_billed=row.periods_billed,
-            )
+        select(charge, subscriber.c.currency)
+        .join(subscriber, subscriber.c.id == charge.c.subscriber_id)
+        .where(
+            charge.c.subscriber_id == func.any(list(subscriber_ids)),
+            charge.c.invoice_id.is_(None),
+            charge.c.dropped_at.is_(None),
+            charge.c.on_day <= today + timedelta(days=days_before),
         )
-    return found
-
-
-def _mark_billed(tx: Connection, lines: Sequence[Line]) -> None:
-    counts = Counter(line.service_id for line in lines)
-    if counts:
-        tx.execute(
-            update(service)
-            .where(service.c.id == bindparam("billed_service"))
-            .values(periods_billed=service.c.periods_billed + bindparam("count")),
-            [{"billed_service": service_id, "count": count} for service_id, count in counts.items()],
-        )
-
-
-def _draft(payer: Row[Any], lines: list[Line]) -> Draft:
-    taxes = tax_groups([(line.tax_percent, line.net) for line in lines], payer.currency)
-    return Draft(
-        payer=payer,
-        lines=lines,
-        taxes=taxes,
-        net=total((line.net for line in lines), payer.currency),
-        tax=total((group.tax for group in taxes), payer.currency),
+        .order_by(charge.c.id)
+        .with_for_update(of=charge)
     )
+    rows = tx.execute(query).all()
+    wanted = {row.subscriber_id for row in rows if row.bill_on is not None and row.bill_on <= today}
+    return [
+        (
+            row.subscriber_id,
+            Due(
+                kind=row.kind,
+                service_id=row.service_id,
+                text=row.text,
+                amount=Money(row.amount_minor, row.currency),
+                inclusive=row.inclusive,
+                tax_class_id=row.tax_class_id,
+                supplied_on=row.on_day,
+                charge_id=row.id,
+            ),
+        )
+        for row in rows
+        if row.subscriber_id in wanted or row.subscriber_id in billed
+    ]
+
+
+def _group(business: Business, payer: int, lines: list[Due]) -> list[tuple[int, list[Due]]]:
+    if business.invoice_per == "subscriber":
+        return [(payer, lines)]
+    by_service: dict[int | None, list[Due]] = {}
+    for line in lines:
+        by_service.setdefault(line.service_id, []).append(line)
+    return [(payer, found) for found in by_service.values()]
+
+
+def _draft(tx: Connection, groups: Sequence[tuple[int, list[Due]]]) -> list[Draft]:
+    payers = {
+        row.id: row
+        for row in tx.execute(select(subscriber).where(subscriber.c.id == func.any([payer for payer, _ in groups])))
+    }
+    rates = load_taxes(tx, {line.tax_class_id for _, lines in groups for line in lines})
+    drafts = []
+    for payer_id, lines in groups:
+        payer = payers[payer_id]
+        taxes = tuple(
+            treated(rates.on(line.tax_class_id, line.supplied_on), payer.tax_treatment, payer.tax_number_check)
+            for line in lines
+        )
+        taxed = [Taxed(line.amount, line.inclusive, each) for line, each in zip(lines, taxes, strict=True)]
+        drafts.append(Draft(payer, tuple(lines), taxes, compute(taxed, payer.currency)))
+    return drafts
+
+
+def _due_on(business: Business, draft: Draft, today: date) -> date:
+    if business.due_from == "period":
+        starts = [line.period.start for line in draft.lines if line.period is not None]
+        return max([today, *starts[:1]])
+    return today + timedelta(days=business.due_days)
 
 
 def _write(
     tx: Connection,
     business: Business,
     drafts: Sequence[Draft],
-    numbers: Sequence[str],
+    documents: Sequence[Numbered],
     issued_on: date,
-    due_on: date,
+    due_ons: Sequence[date],
     now: datetime,
 ) -> list[int]:
-    seller = {
-        "name": business.company_name,
-        "address": business.company_address,
-        "tax_number": business.company_tax_number,
-    }
-    rows = [
-        {
-            "subscriber_id": draft.payer.id,
-            "number": number,
-            "currency": draft.payer.currency,
-            "issued_on": issued_on,
-            "due_on": due_on,
-            "net_minor": draft.net.minor,
-            "tax_minor": draft.tax.minor,
-            "total_minor": draft.total.minor,
-            "taxes": [
-                {
-                    "percent": percent_text(group.percent),
-                    "net_minor": group.net.minor,
-                    "tax_minor": group.tax.minor,
-                }
-                for group in draft.taxes
-            ],
-            "seller": seller,
-            "buyer": {"name": draft.payer.name, "address": draft.payer.address, "number": draft.payer.number},
-            "created_at": now,
-        }
-        for draft, number in zip(drafts, numbers, strict=True)
-    ]
-    ids = list(tx.scalars(insert(invoice).returning(invoice.c.id, sort_by_parameter_order=True), rows))
-    tx.execute(
-        insert(invoice_line),
+    seller = seller_of(business)
+    ids = take_ids(tx, invoice, len(drafts))
+    copy_rows(
+        tx,
+        invoice,
+        [
+            {
+                "id": invoice_id,
+                "subscriber_id": draft.payer.id,
+                "number": document.number,
+                "series": document.series,
+                "sequence": document.sequence,
+                "currency": draft.payer.currency,
+                "issued_on": issued_on,
+                "due_on": due_on,
+                "net_minor": draft.totals.net.minor,
+                "tax_minor": draft.totals.tax.minor,
+                "total_minor": draft.total.minor,
+                "taxes": groups_to_json(draft.totals.groups),
+                "seller": seller,
+                "buyer": buyer_of(draft.payer),
+                "created_at": now,
+            }
+            for draft, document, invoice_id, due_on in zip(drafts, documents, ids, due_ons, strict=True)
+        ],
+    )
+    copy_rows(
+        tx,
+        invoice_line,
         [
             {
                 "invoice_id": invoice_id,
                 "service_id": line.service_id,
                 "position": position,
+                "kind": line.kind,
+                "service_product_id": line.service_product_id,
+                "charge_id": line.charge_id,
                 "text": line.text,
+                "quantity": line.quantity,
                 "period_start": None if line.period is None else line.period.start,
                 "period_end": None if line.period is None else line.period.end,
-                "net_minor": line.net.minor,
-                "tax_percent": percent_text(line.tax_percent),
+                "amount_minor": line.amount.minor,
+                "inclusive": line.inclusive,
+                "by_day": line.by_day,
+                "net_minor": net.minor,
+                "taxes": taxes_to_json(taxes),
             }
             for draft, invoice_id in zip(drafts, ids, strict=True)
-            for position, line in enumerate(draft.lines, start=1)
+            for position, (line, net, taxes) in enumerate(
+                zip(draft.lines, draft.totals.nets, draft.taxes, strict=True), start=1
+            )
         ],
     )
+    taken = [
+        {"row": line.charge_id, "invoice": invoice_id}
+        for draft, invoice_id in zip(drafts, ids, strict=True)
+        for line in draft.lines
+        if line.charge_id is not None
+    ]
+    if taken:
+        statement = update(charge).where(charge.c.id == bindparam("row"))
+        tx.execute(statement.values(invoice_id=bindparam("invoice")), taken)
     return ids
 
 
 def _entry(draft: Draft, invoice_id: int, number: str, day: date) -> Entry:
+    deposits = total(
+        (net for line, net in zip(draft.lines, draft.totals.nets, strict=True) if line.kind == "deposit"),
+        draft.payer.currency,
+    )
     return Entry(
         day=day,
         text=f"Invoice {number}",
         source=f"invoice:{invoice_id}",
         postings=(
             Posting("receivable", draft.payer.id, draft.total),
-            Posting("revenue", None, -draft.net),
-            Posting("tax", None, -draft.tax),
+            Posting("revenue", None, deposits - draft.totals.net),
+            Posting("deposits", draft.payer.id, -deposits),
+            Posting("tax", None, -draft.totals.tax),
         ),
     )
+
+
+def _mail(
+    business: Business,
+    draft: Draft,
+    invoice_id: int,
+    number: str,
+    today: date,
+    due_on: date,
+    still_open: Mapping[int, Money],
+    sources: Sources,
+) -> Outgoing:
+    """The mail that brings an invoice."""
+    letter = invoice_letter(
+        business,
+        name=draft.payer.name,
+        number=number,
+        issued_on=today,
+        due_on=due_on,
+        lines=[(line.text, line.period, net) for line, net in zip(draft.lines, draft.totals.nets, strict=True)],
+        taxes=draft.totals.groups,
+        total=draft.total,
+        open=still_open.get(invoice_id, Money(0, draft.payer.currency)),
+        link=f"{settings().public_url}/invoices/{invoice_id}",
+        language=draft.payer.language,
+        sources=sources,
+    )
+    return Outgoing(draft.payer.id, "invoice", f"invoice:{invoice_id}", letter.subject, letter.body, invoice_id)

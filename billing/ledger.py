@@ -1,26 +1,31 @@
 """The ledger: double entry, append-only; a correction is a reversal. Debits are positive, credits negative.
 
-Accounts: 'receivable' (per subscriber: what they owe), 'revenue', 'tax', and 'bank', 'cash', 'stripe' where money lies.
+Accounts of subscribers: 'receivable' (what they owe by open invoices), 'customer_credit' (money and credit notes that
+no invoice has used yet), 'deposits' (theirs until the service ends). Ours: 'revenue', 'tax', 'bad_debt', and 'bank',
+'cash', 'stripe' where money lies.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from sqlalchemy import Connection, func, insert, select, text
+from sqlalchemy import Connection, func, select, text
 
 from base import clock
+from base.bulk import copy_rows, take_ids
 from base.money import Money, total
 from base.tables import subscriber
 from billing.books import LAWS
 from billing.tables import entry, posting
 
-ACCOUNTS = ("receivable", "revenue", "tax", "bank", "cash", "stripe")
+OWED = ("receivable", "customer_credit")  # together: what a subscriber owes, or has paid in advance
+PERSONAL = (*OWED, "deposits")  # accounts whose postings name the subscriber
+ACCOUNTS = (*PERSONAL, "revenue", "tax", "bad_debt", "bank", "cash", "stripe")
 
 
 @dataclass(frozen=True, slots=True)
 class Posting:
-    """One side of an entry; `subscriber_id` goes with account 'receivable' and with no other."""
+    """One side of an entry; `subscriber_id` goes with the accounts in PERSONAL and with no other."""
 
     account: str
     subscriber_id: int | None
@@ -59,17 +64,19 @@ def post_all(tx: Connection, entries: Sequence[Entry]) -> list[int]:
     """Book many entries in two statements; returns their ids in the same order."""
     for each in entries:
         _check(each)
-    if not entries:
-        return []
     now = clock.now()
-    ids = list(
-        tx.scalars(
-            insert(entry).returning(entry.c.id, sort_by_parameter_order=True),
-            [{"day": each.day, "text": each.text, "source": each.source, "created_at": now} for each in entries],
-        )
+    ids = take_ids(tx, entry, len(entries))
+    copy_rows(
+        tx,
+        entry,
+        [
+            {"id": entry_id, "day": each.day, "text": each.text, "source": each.source, "created_at": now}
+            for entry_id, each in zip(ids, entries, strict=True)
+        ],
     )
-    tx.execute(
-        insert(posting),
+    copy_rows(
+        tx,
+        posting,
         [
             {
                 "entry_id": entry_id,
@@ -93,8 +100,8 @@ def _check(each: Entry) -> None:
     for side in each.postings:
         if side.account not in ACCOUNTS:
             raise ValueError(f"entry {each.source}: there is no account {side.account!r}")
-        if (side.account == "receivable") != (side.subscriber_id is not None):
-            raise ValueError(f"entry {each.source}: exactly the receivable postings name a subscriber")
+        if (side.account in PERSONAL) != (side.subscriber_id is not None):
+            raise ValueError(f"entry {each.source}: exactly the postings of {', '.join(PERSONAL)} name a subscriber")
     for currency in {side.amount.currency for side in each.postings}:
         rest = total((side.amount for side in each.postings if side.amount.currency == currency), currency)
         if rest:
@@ -105,7 +112,7 @@ def receivable(tx: Connection, subscriber_id: int) -> Money:
     """What a subscriber owes by the ledger; negative: what they have paid in advance. LookupError when unknown."""
     row = tx.execute(
         select(subscriber.c.currency, func.coalesce(func.sum(posting.c.amount_minor), 0).label("minor"))
-        .outerjoin(posting, (posting.c.subscriber_id == subscriber.c.id) & (posting.c.account == "receivable"))
+        .outerjoin(posting, (posting.c.subscriber_id == subscriber.c.id) & posting.c.account.in_(OWED))
         .where(subscriber.c.id == subscriber_id)
         .group_by(subscriber.c.currency)
     ).one_or_none()
@@ -126,8 +133,9 @@ def statement(tx: Connection, subscriber_id: int) -> list[StatementLine]:
             func.sum(posting.c.amount_minor).label("minor"),
         )
         .join(entry, entry.c.id == posting.c.entry_id)
-        .where(posting.c.account == "receivable", posting.c.subscriber_id == subscriber_id)
+        .where(posting.c.account.in_(OWED), posting.c.subscriber_id == subscriber_id)
         .group_by(entry.c.id, posting.c.currency)
+        .having(func.sum(posting.c.amount_minor) != 0)  # credit that an invoice used moves nothing for the subscriber
         .order_by(entry.c.day, entry.c.id)
     )
     lines: list[StatementLine] = []

@@ -1,22 +1,14 @@
-"""What the mails say, in plain words. Pure: values in, words out, amounts and dates in the provider's language."""
+"""What the mails say: the facts of each kind, handed to its template. Pure: values in, words out."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import date, timedelta
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
 
+from base.access import Reason
 from base.business import Business
 from base.calendar import Period
-from base.i18n import format_date, format_money
 from base.money import Money
-from billing.tax import TaxGroup, percent_text
-
-
-@dataclass(frozen=True, slots=True)
-class Letter:
-    """A mail's words."""
-
-    subject: str
-    body: str
+from billing.mail_words import Letter, Sources, write
+from billing.tax import TaxGroup
 
 
 def invoice_letter(
@@ -31,24 +23,24 @@ def invoice_letter(
     total: Money,
     open: Money,
     link: str,
+    language: str | None = None,
+    sources: Sources | None = None,
 ) -> Letter:
     """A new invoice: what it is for, how much, until when, where to pay; `open` is what credit has not settled."""
-    money, day = _formats(business)
-    rows = [f"  {text}{_span(period, business)}: {money(net)}" for text, period, net in lines]
-    rows += [f"  Tax {percent_text(group.percent)} %: {money(group.tax)}" for group in taxes if group.tax]
-    if not open:
-        ask = "Your credit has settled it in full; there is nothing to pay."
-    elif open < total:
-        ask = f"Your credit has settled {money(total - open)} of it. Please pay {money(open)} by {day(due_on)}."
-    else:
-        ask = f"Please pay it by {day(due_on)}."
-    return _letter(
+    return write(
+        "invoice",
         business,
-        f"Invoice {number} from {business.company_name}: {money(total)}",
-        name,
-        f"Your invoice {number} of {day(issued_on)} comes to {money(total)}.\n" + "\n".join(rows),
-        ask,
-        f"See it{' and pay' if open else ''} here: {link}",
+        language=language,
+        sources=sources,
+        name=name,
+        number=number,
+        issued_on=issued_on,
+        due_on=due_on,
+        lines=[{"text": text, "period": period, "net": net} for text, period, net in lines],
+        taxes=taxes,
+        total=total,
+        open=open,
+        link=link,
     )
 
 
@@ -63,35 +55,32 @@ def reminder_letter(
     wall_on: date | None,
     today: date,
     link: str,
+    kind: str = "reminder_1",
+    fee: Money | None = None,
+    language: str | None = None,
+    sources: Sources | None = None,
 ) -> Letter:
-    """An invoice is overdue: how much, since when, and what happens to the services on which date.
+    """An invoice is due or overdue: how much, since when, and what happens to the services on which date.
 
-    `owed` is open on all the subscriber's invoices together; `wall_on` is None when no service is at stake.
+    `kind` is due_notice, reminder_1, reminder_2 or final_notice; `owed` is open on all the subscriber's invoices
+    together; `wall_on` is None when no service is at stake; `fee` is added when the next step comes (reminder_2) or
+    was added (final_notice).
     """
-    money, day = _formats(business)
-    facts = f"Invoice {number} was due on {day(due_on)}, and {money(open)} of it has not reached us yet."
-    if open < owed:
-        facts += f"\nTogether with your other open invoices you owe {money(owed)}."
-    if wall_on is None:
-        consequence = ""
-    elif today < wall_on:
-        consequence = (
-            f"Please pay by {day(wall_on - timedelta(days=1))}. If what is overdue is not paid by then, "
-            f"from {day(wall_on)} on your connection will reach only the pages where you can pay."
-        )
-    else:
-        consequence = (
-            f"Since {day(wall_on)} your connection reaches only the pages where you can pay. "
-            "As soon as what is overdue is paid you are back online at full speed, by itself."
-        )
-    return _letter(
+    return write(
+        kind,
         business,
-        f"Reminder: invoice {number} from {business.company_name} is overdue",
-        name,
-        facts,
-        consequence,
-        f"Pay here: {link}",
-        "If you have paid in the last days, thank you; there is nothing more to do.",
+        language=language,
+        sources=sources,
+        name=name,
+        number=number,
+        due_on=due_on,
+        open=open,
+        owed=owed,
+        wall_on=wall_on,
+        pay_by=None if wall_on is None else wall_on - timedelta(days=1),
+        walled=wall_on is not None and today >= wall_on,
+        fee=fee,
+        link=link,
     )
 
 
@@ -104,38 +93,76 @@ def receipt_letter(
     amount: Money,
     settled: Sequence[tuple[str, Money]],
     owed: Money,
+    language: str | None = None,
+    sources: Sources | None = None,
 ) -> Letter:
     """Money has arrived: what it settled, as (invoice number, amount), and what is owed now (negative: credit)."""
-    money, day = _formats(business)
-    rows = [f"  Invoice {number}: {money(part)}" for number, part in settled]
-    nothing = Money(0, amount.currency)
-    if nothing < owed:
-        rest = f"You still owe {money(owed)}."
-    elif owed < nothing:
-        rest = f"{money(-owed)} stay as your credit; the next invoice uses it."
-    else:
-        rest = "Everything is paid."
-    return _letter(
+    return write(
+        "receipt",
         business,
-        f"Receipt {receipt_number} from {business.company_name}: {money(amount)}",
-        name,
-        "\n".join([f"Thank you: we received {money(amount)} on {day(received_on)} (receipt {receipt_number}).", *rows]),
-        rest,
+        language=language,
+        sources=sources,
+        name=name,
+        receipt_number=receipt_number,
+        received_on=received_on,
+        amount=amount,
+        settled=[{"number": number, "amount": part} for number, part in settled],
+        owed=owed,
+        nothing=Money(0, amount.currency),
     )
 
 
-def _formats(business: Business) -> tuple[Callable[[Money], str], Callable[[date], str]]:
-    language = business.language
-    return (lambda amount: format_money(amount, language)), (lambda day: format_date(day, language))
+def welcome_letter(
+    business: Business,
+    *,
+    name: str,
+    number: str,
+    plan: str,
+    login: str,
+    starts_on: date,
+    link: str,
+    language: str | None = None,
+    sources: Sources | None = None,
+) -> Letter:
+    """A subscriber's first service: account number, plan and login; never the password."""
+    return write(
+        "welcome",
+        business,
+        language=language,
+        sources=sources,
+        name=name,
+        number=number,
+        plan=plan,
+        login=login,
+        starts_on=starts_on,
+        link=link,
+    )
 
 
-def _span(period: Period | None, business: Business) -> str:
-    if period is None:
-        return ""
-    return f", {format_date(period.start, business.language)} to {format_date(period.last_day, business.language)}"
-
-
-def _letter(business: Business, subject: str, name: str, *paragraphs: str) -> Letter:
-    sender = "\n".join(part for part in (business.company_name, business.support_contact) if part)
-    body = "\n\n".join(part for part in (f"Dear {name},", *paragraphs, sender) if part)
-    return Letter(" ".join(subject.split()), body + "\n")
+def access_letter(
+    business: Business,
+    kind: str,
+    *,
+    name: str,
+    login: str,
+    at: datetime,
+    reasons: Sequence[Reason],
+    owed: Money,
+    link: str,
+    language: str | None = None,
+    sources: Sources | None = None,
+) -> Letter:
+    """A service was 'suspended' (walled in) or 'restored'; the reasons are those that hold now."""
+    return write(
+        kind,
+        business,
+        language=language,
+        sources=sources,
+        name=name,
+        login=login,
+        at=at,
+        reasons=[reason.for_subscriber for reason in reasons],
+        owed=owed,
+        nothing=Money(0, owed.currency),
+        link=link,
+    )

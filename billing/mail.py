@@ -1,38 +1,43 @@
-"""Mails to subscribers: a row and a job in the business transaction; delivery is the job's work, once per key.
+"""What subscribers are told: a row and a job in the business transaction; delivery is the job's work, once per key.
 
-A worker that dies between the mail server's yes and our note of it sends that mail again, under the same Message-ID.
+Law: a mail whose fate at the mail server is not known is 'uncertain', and is sent again only once, under the same
+Message-ID, and only where silence would be worse than a second copy (RESENT).
 """
 
-import contextlib
-import hashlib
-import re
-import smtplib
-import ssl
+from dataclasses import dataclass
 from datetime import timedelta
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
-from sqlalchemy import Connection, Row, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Connection, Row, case, select, update
 
-from base import clock, jobs
+from base import clock
 from base.business import Business, load_business
 from base.crypto import open_vault
 from base.database import transaction
 from base.log import logger
 from base.settings import settings
-from base.tables import job, subscriber
+from base.tables import job
+from billing import addresses, pace, smtp, webhook
+from billing.outbox import Outgoing, job_key, new_message_id, one_line, queue_all, take_over
 from billing.tables import message
-from billing.tasks import Retry
+from billing.tasks import ClaimLost, Retry
 
 log = logger()
-_MAILBOX = re.compile(r"[^@\s,:;<>()\[\]\\\"]+@[^@\s,:;<>()\[\]\\\"]+")
-PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
-TIMEOUT = 20.0  # seconds for each answer of the mail server
 PATIENCE = timedelta(minutes=1)  # that a mail waits for its PDF
+RESENT = frozenset({"invoice", "final_notice"})  # kinds that are sent again when uncertain
+
+
+@dataclass(frozen=True, slots=True)
+class _Load:
+    """Everything that a delivery needs; no transaction is open while it goes on."""
+
+    row: Row[Any]
+    business: Business
+    recipients: list[str]
+    pdf: tuple[str, bytes] | None
 
 
 def queue_message(
@@ -46,74 +51,156 @@ def queue_message(
     body: str,
     invoice_id: int | None = None,
 ) -> None:
-    """Have a plain-text mail sent after the commit, once per `key`.
-
-    kind 'invoice' (with `invoice_id`) and kind 'receipt' (whose key is 'receipt:<payment id>') carry their PDF. For a
-    subscriber without an address the message is kept with an empty recipient, and nothing is sent.
-    """
-    recipient = tx.scalar(select(subscriber.c.email).where(subscriber.c.id == subscriber_id)) or ""
-    message_id = tx.scalar(
-        insert(message)
-        .values(
-            subscriber_id=subscriber_id,
-            invoice_id=invoice_id,
-            kind=kind,
-            key=key,
-            recipient=recipient,
-            subject=_one_line(subject),
-            body=body,
-            created_at=clock.now(),
-        )
-        .on_conflict_do_nothing(index_elements=["key"])
-        .returning(message.c.id)
-    )
-    if message_id is not None and recipient:
-        jobs.enqueue(tx, jobs.Kind.SEND_MESSAGE, {"message_id": message_id}, key=_job_key(message_id))
+    """Have a plain-text message sent after the commit, once per `key`: outbox.queue_all for one."""
+    queue_all(tx, business, [Outgoing(subscriber_id, kind, key, subject, body, invoice_id)])
 
 
 def deliver(message_id: int) -> None:
-    """Send one queued mail and note when; nothing happens when it was sent before.
+    """Send one queued message and note what came of it; nothing happens when that is known already.
 
-    Raises Retry while its PDF is still being made (a minute at most) and while the mail server cannot be used or says
-    'later'; smtplib.SMTPException when the server refuses this mail for good.
+    Raises Retry while its PDF is still being made (a minute at most), until its turn (mails_per_minute), and while the
+    mail server or the webhook cannot be used or says 'later'; ValueError when mail_from is not an address.
     """
     with transaction() as tx:
-        row = tx.execute(select(message).where(message.c.id == message_id)).one()
-        if row.sent_at is not None or not row.recipient:
-            return
-        business = load_business(tx, open_vault(settings().secret_keys))
-        pdf = _attachment(tx, row)
-    mail = compose(row, business, pdf)
-    try:
-        server = _connect()
-    except OSError as error:  # all of smtplib's are
-        raise _later(error) from error
-    try:
-        server.send_message(mail)
-    except OSError as error:
-        if _is_final(error):
-            raise
-        raise _later(error) from error
-    finally:
-        with contextlib.suppress(OSError):  # what the server has taken stays taken, however we part
-            server.quit()
-    with transaction() as tx:
-        tx.execute(update(message).where(message.c.id == message_id).values(sent_at=clock.now()))
+        row = tx.execute(select(message).where(message.c.id == message_id).with_for_update()).one()
+        if row.state == "sending":
+            reason = "The worker ended while the mail server had the mail and had not answered yet."
+            row = _note(tx, message_id, state="uncertain", state_reason=reason)
+    if not _is_due(row):
+        return
+    load = _load(message_id)
+    if load is None:
+        return
+    pace.wait_for_turn(message_id, load.business.mails_per_minute)
+    if load.row.channel == "sms":
+        _post(load)
+    else:
+        _send(load)
 
 
 def compose(row: Row[Any], business: Business, pdf: tuple[str, bytes] | None) -> EmailMessage:
     """The mail of one row of `message`; `pdf` is a file name and its bytes. ValueError when an address is not one."""
     mail = EmailMessage()
-    mail["From"] = _address(business.mail_from, _one_line(business.company_name))
+    mail["From"] = _address(business.mail_from, one_line(business.company_name))
     mail["To"] = _address(row.recipient)
-    mail["Subject"] = _one_line(row.subject)
+    if row.copies:
+        mail["Cc"] = [_address(copy) for copy in row.copies]
+    mail["Subject"] = one_line(row.subject)
     mail["Date"] = format_datetime(clock.now())
-    mail["Message-ID"] = _message_id(row, business)
+    mail["Message-ID"] = row.mail_id
     mail["Auto-Submitted"] = "auto-generated"
     mail.set_content(row.body)
     if pdf is not None:
         mail.add_attachment(pdf[1], maintype="application", subtype="pdf", filename=pdf[0])
     return mail
+
+
+def _is_due(row: Row[Any]) -> bool:
+    if row.channel == "paper":
+        return False
+    return row.state == "queued" or (row.state == "uncertain" and row.kind in RESENT and not row.resent)
+
+
+def _load(message_id: int) -> _Load | None:
+    """What is to be sent now; None when no address is left and another channel has taken over."""
+    with transaction() as tx:
+        row = tx.execute(select(message).where(message.c.id == message_id).with_for_update()).one()
+        business = load_business(tx, open_vault(settings().secret_keys))
+        if row.channel == "sms":
+            return _Load(row, business, [row.recipient], None)
+        written = [row.recipient, *row.copies]
+        for address in written:
+            if not addresses.is_mailbox(address):
+                addresses.mark_bad(tx, address, "This is not a mail address.", clock.now())
+        good = addresses.good_ones(tx, written)
+        if not good:
+            bad = addresses.find_bad(tx, written)
+            reason = "; ".join(f"{address}: {bad[address.lower()]}" for address in written)
+            _note(tx, message_id, state="refused", state_reason=reason)
+            take_over(tx, business, row)
+            return None
+        if good != written:
+            row = _note(tx, message_id, recipient=good[0], copies=good[1:])
+        if row.mail_id is None:  # written by an older release
+            row = _note(tx, message_id, mail_id=new_message_id(row.key, row.created_at, business.mail_from))
+        return _Load(row, business, good, _attachment(tx, row))
+
+
+def _send(load: _Load) -> None:
+    """By SMTP: 'sending' is committed before the content leaves, so that whoever finds it later knows."""
+    row = load.row
+    mail = compose(row, load.business, load.pdf)
+    try:
+        taken = smtp.send(
+            settings().smtp_url.get_secret_value(),
+            load.business.mail_from.strip(),
+            load.recipients,
+            mail,
+            lambda: _begin(row.id),
+        )
+    except smtp.NotNow as error:
+        with transaction() as tx:
+            _note(tx, row.id, state=row.state, state_reason=row.state_reason, resent=row.resent, turn_at=None)
+            raise_later = _later(tx, row.id, str(error))
+        raise raise_later from error
+    except smtp.NotSure as error:
+        log.warning("mail.uncertain", message=row.id, because=str(error))
+        with transaction() as tx:
+            row = _note(tx, row.id, state="uncertain", state_reason=str(error), turn_at=None)
+        if _is_due(row):
+            raise Retry(60, f"it is sent once more, because {error}") from error
+    except smtp.NeverMail as error:
+        with transaction() as tx:
+            _note(tx, row.id, state="refused", state_reason=str(error))
+            _mark(tx, error.answers)
+            take_over(tx, load.business, row)
+    else:
+        with transaction() as tx:
+            missed = "; ".join(f"{address}: {answer}" for address, answer in (taken.refused | taken.waiting).items())
+            _note(tx, row.id, state="sent", sent_at=clock.now(), state_reason=missed and f"Not taken for {missed}")
+            _mark(tx, taken.refused)
+
+
+def _begin(message_id: int) -> None:
+    """Note that the content is about to leave; ClaimLost when somebody else did."""
+    with transaction() as tx:
+        begun = tx.execute(
+            update(message)
+            .where(message.c.id == message_id, message.c.state.in_(["queued", "uncertain"]))
+            .values(state="sending", resent=message.c.resent + case((message.c.state == "uncertain", 1), else_=0))
+        ).rowcount
+    if not begun:
+        raise ClaimLost
+
+
+def _post(load: _Load) -> None:
+    """Through the webhook, whose receiver takes each key once: so an answer that got lost is asked for again."""
+    row = load.row
+    text = f"{row.subject}\n\n{row.body}"
+    try:
+        webhook.post(load.business, to=row.recipient, kind=row.kind, text=text, key=row.key)
+    except webhook.NotNow as error:
+        with transaction() as tx:
+            _note(tx, row.id, turn_at=None)
+            raise_later = _later(tx, row.id, str(error))
+        raise raise_later from error
+    except webhook.Never as error:
+        with transaction() as tx:
+            _note(tx, row.id, state="refused", state_reason=str(error))
+            take_over(tx, load.business, row)
+    else:
+        with transaction() as tx:
+            _note(tx, row.id, state="sent", sent_at=clock.now())
+
+
+def _note(tx: Connection, message_id: int, **values: Any) -> Row[Any]:
+    return tx.execute(update(message).where(message.c.id == message_id).values(values).returning(message)).one()
+
+
+def _mark(tx: Connection, answers: dict[str, str]) -> None:
+    for address, answer in answers.items():
+        if smtp.is_hard(answer, at_address=True):
+            addresses.mark_bad(tx, address, f"The mail server refused it: {answer}", clock.now())
 
 
 def _attachment(tx: Connection, row: Row[Any]) -> tuple[str, bytes] | None:
@@ -135,61 +222,19 @@ def _attachment(tx: Connection, row: Row[Any]) -> tuple[str, bytes] | None:
 
 
 def _age(tx: Connection, message_id: int) -> timedelta:
-    """How long the mail has been waiting, in real time."""
-    queued_at = tx.scalar(select(job.c.created_at).where(job.c.key == _job_key(message_id)))
+    """How long the message has been waiting, in real time."""
+    queued_at = tx.scalar(select(job.c.created_at).where(job.c.key == job_key(message_id)))
     return PATIENCE if queued_at is None else clock.real() - queued_at
 
 
-def _connect() -> smtplib.SMTP:
-    """The server of settings().smtp_url, ready to take mail."""
-    url = urlsplit(settings().smtp_url.get_secret_value())
-    host, port = url.hostname or "127.0.0.1", url.port or PORTS[url.scheme]
-    if url.scheme == "smtps":
-        server: smtplib.SMTP = smtplib.SMTP_SSL(host, port, timeout=TIMEOUT, context=ssl.create_default_context())
-    else:
-        server = smtplib.SMTP(host, port, timeout=TIMEOUT)
-    try:
-        if url.scheme == "smtp+starttls":
-            server.starttls(context=ssl.create_default_context())
-        if url.username:
-            server.login(unquote(url.username), unquote(url.password or ""))
-    except BaseException:
-        server.close()
-        raise
-    return server
-
-
-def _is_final(error: OSError) -> bool:
-    """Whether the server will never take this mail: 5xx (RFC 5321, 4.2.1), or an address that it cannot write."""
-    if isinstance(error, smtplib.SMTPRecipientsRefused):
-        return any(code >= 500 for code, _ in error.recipients.values())
-    if isinstance(error, smtplib.SMTPResponseException):
-        return error.smtp_code >= 500
-    return isinstance(error, smtplib.SMTPNotSupportedError)
-
-
-def _later(error: OSError) -> Retry:
-    log.warning("mail.waits", because=str(error))
-    return Retry(60, f"the mail server does not take mail now: {error}")
-
-
-def _message_id(row: Row[Any], business: Business) -> str:
-    """The same for every try to send this message, and no other message's."""
-    digest = hashlib.sha256(f"{row.key} {row.created_at.isoformat()}".encode()).hexdigest()[:32]
-    return f"<{digest}@{_one_line(business.mail_from).rpartition('@')[2]}>"
+def _later(tx: Connection, message_id: int, because: str) -> Retry:
+    """After a minute; after a quarter of an hour when it has been waiting for an hour or longer."""
+    log.warning("mail.waits", message=message_id, because=because)
+    return Retry(min(900.0, max(60.0, _age(tx, message_id).total_seconds() / 4)), because)
 
 
 def _address(spec: str, name: str = "") -> Address:
     """One mailbox; ValueError for none and for a list."""
-    if not _MAILBOX.fullmatch(spec.strip()):
+    if not addresses.is_mailbox(spec.strip()):
         raise ValueError(f"{spec!r} is not a mail address")
     return Address(name, addr_spec=spec.strip())
-
-
-def _job_key(message_id: int) -> str:
-    return f"message:{message_id}"
-
-
-def _one_line(text: str) -> str:
-    """Fit for a header: no line breaks, no control characters, single spaces."""
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())

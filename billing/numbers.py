@@ -1,9 +1,21 @@
 """Gapless numbers: a counter row, locked to the end of the transaction that uses the number."""
 
+from dataclasses import dataclass
+from datetime import date
+
 from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import insert
 
 from billing.tables import series
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """A document's number as it is printed, and its place in the series that has no gaps."""
+
+    number: str
+    series: str
+    sequence: int
 
 
 def next_number(tx: Connection, name: str) -> int:
@@ -21,3 +33,11 @@ def next_numbers(tx: Connection, name: str, count: int) -> range:
     )
     assert last is not None
     return range(last - count + 1, last + 1)
+
+
+def next_documents(tx: Connection, kind: str, prefix: str, issued_on: date, count: int) -> list[Numbered]:
+    """Numbers for `count` documents issued on a day: 'INV-000042', or a series a year where the prefix has {year}."""
+    year = str(issued_on.year)
+    name = f"{kind}:{year}" if "{year}" in prefix else kind
+    shown = prefix.replace("{year}", year)
+    return [Numbered(f"{shown}{number:06d}", name, number) for number in next_numbers(tx, name, count)]

@@ -18,9 +18,11 @@ from billing.apply import refresh_access
 from billing.ledger import Posting, post, receivable
 from billing.letters import receipt_letter
 from billing.mail import queue_message
+from billing.mail_sources import load_sources
 from billing.numbers import next_number
-from billing.services import Refused, services_of
-from billing.settle import apply_credits, lock_subscribers
+from billing.refused import Refused
+from billing.services import services_of
+from billing.settle import add_credit, apply_credits, lock_subscribers
 from billing.tables import allocation, invoice, payment
 
 ACCOUNT_OF = {"cash": "cash", "transfer": "bank", "card": "stripe"}  # method -> where the money lies
@@ -87,9 +89,10 @@ def record_payment(
         today,
         f"Payment {receipt_number}",
         f"payment:{payment_id}",
-        [Posting(ACCOUNT_OF[method], None, amount), Posting("receivable", subscriber_id, -amount)],
+        [Posting(ACCOUNT_OF[method], None, amount), Posting("customer_credit", subscriber_id, -amount)],
     )
-    apply_credits(tx, [subscriber_id], now, prefer=invoice_ids)
+    add_credit(tx, subscriber_id, amount, payment_id=payment_id)
+    apply_credits(tx, [subscriber_id], now, today, prefer=invoice_ids)
     trail.record(
         tx,
         author,
@@ -107,6 +110,8 @@ def record_payment(
         amount=amount,
         settled=_settled(tx, payment_id, amount.currency),
         owed=receivable(tx, subscriber_id),
+        language=payer.language,
+        sources=load_sources(tx),
     )
     queue_message(
         tx,

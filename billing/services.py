@@ -1,27 +1,24 @@
 """Subscribers, plans and services: adding them, and what staff order for one of them."""
 
-from datetime import date
+from datetime import date, timedelta
 from ipaddress import IPv4Address
 
 from sqlalchemy import Connection, func, insert, select, update
 
 from base import calendar, clock, jobs, trail
-from base.business import load_business, percent
+from base.business import load_business
 from base.crypto import Vault, hash_password
 from base.money import Money
-from base.tables import plan, service, subscriber
+from base.offers import plan, service_plan
+from base.tables import service, subscriber
+from billing import notices
 from billing.apply import refresh_access
+from billing.charges import add_charge
 from billing.numbers import next_number
+from billing.recurring import schedule
+from billing.refused import need
 
 STAFF_ORDERS = ("none", "suspended", "blocked")
-
-
-class Refused(ValueError):
-    """What was asked cannot be done; the message is a sentence for people, `field` the input it is about."""
-
-    def __init__(self, message: str, field: str = "") -> None:
-        super().__init__(message)
-        self.field = field
 
 
 def add_subscriber(
@@ -38,7 +35,7 @@ def add_subscriber(
     portal_password: str | None = None,
 ) -> int:
     """Add somebody who pays; the account number is the next of its series. Returns the subscriber's id."""
-    _need(name.strip(), "A subscriber needs a name.", "name")
+    need(name.strip(), "A subscriber needs a name.", "name")
     subscriber_id = tx.scalar(
         insert(subscriber)
         .values(
@@ -59,46 +56,6 @@ def add_subscriber(
     return int(subscriber_id)
 
 
-def add_plan(
-    tx: Connection,
-    actor: str,
-    *,
-    name: str,
-    price: Money,
-    cycle_months: int = 1,
-    tax_percent: str = "0",
-    rate_down: int,
-    rate_up: int,
-    pool: str | None = None,
-) -> int:
-    """Add something that can be bought: net `price` per cycle, rates in bit/s (0 = not limited)."""
-    _need(name.strip(), "A plan needs a name.", "name")
-    _need(price.minor >= 0, "A price is not negative.", "price")
-    _need(1 <= cycle_months <= 120, "A cycle is 1 to 120 months.", "cycle_months")
-    _need(rate_down >= 0 and rate_up >= 0, "A rate is not negative.", "rate_down")
-    percent(tax_percent)
-    taken = tx.scalar(select(plan.c.id).where(plan.c.name == name))
-    _need(taken is None, f"There is a plan called {name!r} already.", "name")
-    plan_id = tx.scalar(
-        insert(plan)
-        .values(
-            name=name,
-            price_minor=price.minor,
-            currency=price.currency,
-            cycle_months=cycle_months,
-            tax_percent=tax_percent,
-            rate_down=rate_down,
-            rate_up=rate_up,
-            pool=pool,
-            created_at=clock.now(),
-        )
-        .returning(plan.c.id)
-    )
-    assert plan_id is not None
-    trail.record(tx, actor, "plan.added", subject="plan", subject_id=plan_id, detail={"name": name})
-    return int(plan_id)
-
-
 def add_service(
     tx: Connection,
     vault: Vault,
@@ -110,43 +67,72 @@ def add_service(
     password: str,
     starts_on: date | None = None,
     address: str | None = None,
+    payer_id: int | None = None,
+    retired_too: bool = False,
 ) -> int:
-    """Give a subscriber a login on a plan, from `starts_on` (default: today) on; access follows at once."""
-    _need(login.strip() == login and login, "A login is needed, without blanks around it.", "login")
-    _need(len(login.encode()) <= 253, "A login has at most 253 bytes.", "login")
-    _need(password, "A password is needed: the router logs in with it.", "password")
-    _need(len(password.encode()) <= 128, "A password has at most 128 bytes.", "password")
-    _need(tx.scalar(select(service.c.id).where(service.c.login == login)) is None, f"{login!r} is taken.", "login")
-    payer = tx.execute(select(subscriber.c.currency).where(subscriber.c.id == subscriber_id)).one_or_none()
-    bought = tx.execute(select(plan.c.currency).where(plan.c.id == plan_id)).one_or_none()
-    _need(payer is not None, "There is no such subscriber.", "subscriber_id")
-    _need(bought is not None, "There is no such plan.", "plan_id")
+    """Give a subscriber a login on a plan, from `starts_on` (default: today) on; access follows at once.
+
+    `payer_id` is who pays for it, where that is somebody else; `retired_too` takes plans that are no longer sold.
+    """
+    need(login.strip() == login and login, "A login is needed, without blanks around it.", "login")
+    need(len(login.encode()) <= 253, "A login has at most 253 bytes.", "login")
+    need(password, "A password is needed: the router logs in with it.", "password")
+    need(len(password.encode()) <= 128, "A password has at most 128 bytes.", "password")
+    need(tx.scalar(select(service.c.id).where(service.c.login == login)) is None, f"{login!r} is taken.", "login")
+    payer_id = subscriber_id if payer_id is None else payer_id
+    payer = tx.execute(select(subscriber).where(subscriber.c.id == payer_id)).one_or_none()
+    bought = tx.execute(select(plan).where(plan.c.id == plan_id)).one_or_none()
+    need(payer is not None, "There is no such subscriber.", "subscriber_id")
+    need(bought is not None, "There is no such plan.", "plan_id")
     assert payer is not None
     assert bought is not None
-    _need(
+    need(
         payer.currency == bought.currency,
         f"The plan is priced in {bought.currency}, the subscriber pays in {payer.currency}.",
         "plan_id",
     )
     if address is not None:
-        _need(_is_ipv4(address), f"{address!r} is not an IPv4 address.", "address")
+        need(_is_ipv4(address), f"{address!r} is not an IPv4 address.", "address")
     now = clock.now()
-    service_id = tx.scalar(
+    today = calendar.local_date(now, load_business(tx, vault).zone)
+    sold = retired_too or bought.retired_on is None or today < bought.retired_on
+    need(sold, f"{bought.name} is no longer sold.", "plan_id")
+    first_day = starts_on or today
+    service_id = tx.execute(
         insert(service)
         .values(
             subscriber_id=subscriber_id,
+            payer_id=payer_id,
             plan_id=plan_id,
             login=login,
             password=vault.lock(password),
             address=address,
-            starts_on=starts_on or calendar.local_date(now, load_business(tx, vault).zone),
+            starts_on=first_day,
+            billed_until=first_day,
+            contract_until=calendar.add_months(first_day, bought.minimum_months) if bought.minimum_months else None,
             created_at=now,
         )
         .returning(service.c.id)
-    )
-    assert service_id is not None
+    ).scalar_one()
+    anchor = anchor_for(payer.billing_day, first_day)
+    tx.execute(insert(service_plan).values(service_id=service_id, from_on=first_day, plan_id=plan_id, anchor_on=anchor))
+    if bought.setup_fee_minor:
+        add_charge(
+            tx,
+            subscriber_id=payer_id,
+            service_id=service_id,
+            kind="setup",
+            text=f"Set-up of {bought.name} ({login})",
+            amount=Money(bought.setup_fee_minor, bought.currency),
+            inclusive=bought.price_inclusive,
+            tax_class_id=bought.tax_class_id,
+            on_day=first_day,
+            author=actor,
+        )
+    schedule(tx, [service_id])
     trail.record(tx, actor, "service.added", subject="service", subject_id=service_id, detail={"login": login})
     refresh_access(tx, vault, [service_id], now, because=f"service:{service_id}")
+    notices.welcome(tx, load_business(tx, vault), int(service_id), now)
     # its first invoice need not wait for the next minute
     jobs.enqueue(tx, jobs.Kind.TICK, {}, key=f"tick:service:{service_id}")
     return int(service_id)
@@ -154,11 +140,11 @@ def add_service(
 
 def set_staff_order(tx: Connection, vault: Vault, actor: str, service_id: int, order: str, note: str) -> None:
     """Suspend (walled), block (rejected) or restore ('none') one service; access follows in this transaction."""
-    _need(order in STAFF_ORDERS, f"An order is one of {', '.join(STAFF_ORDERS)}.", "order")
+    need(order in STAFF_ORDERS, f"An order is one of {', '.join(STAFF_ORDERS)}.", "order")
     found = tx.execute(
         update(service).where(service.c.id == service_id).values(staff_order=order, staff_order_note=note)
     ).rowcount
-    _need(found, "There is no such service.", "service_id")
+    need(found, "There is no such service.", "service_id")
     trail.record(
         tx, actor, f"service.{'restored' if order == 'none' else order}",
         subject="service", subject_id=service_id, detail={"note": note},
@@ -166,40 +152,29 @@ def set_staff_order(tx: Connection, vault: Vault, actor: str, service_id: int, o
     refresh_access(tx, vault, [service_id], clock.now(), because=actor)
 
 
-def change_plan(tx: Connection, vault: Vault, actor: str, service_id: int, plan_id: int) -> None:
-    """Put a service on another plan of the same cycle: speeds follow at once, the price with the next invoice."""
-    found = tx.execute(
-        select(service.c.plan_id, service.c.subscriber_id).where(service.c.id == service_id)
-    ).one_or_none()
-    _need(found is not None, "There is no such service.", "service_id")
-    assert found is not None
-    query = select(plan.c.id, plan.c.name, plan.c.currency, plan.c.cycle_months).where(
-        plan.c.id.in_([found.plan_id, plan_id])
-    )
-    plans = {row.id: row for row in tx.execute(query)}
-    _need(plan_id in plans, "There is no such plan.", "plan_id")
-    old, new = plans[found.plan_id], plans[plan_id]
-    _need(new.currency == old.currency, f"The plan is priced in {new.currency}, not in {old.currency}.", "plan_id")
-    _need(new.cycle_months == old.cycle_months, "The plan has another billing cycle.", "plan_id")
-    tx.execute(update(service).where(service.c.id == service_id).values(plan_id=plan_id))
-    detail = {"from": old.name, "to": new.name}
-    trail.record(tx, actor, "service.plan_changed", subject="service", subject_id=service_id, detail=detail)
-    refresh_access(tx, vault, [service_id], clock.now(), because=actor)
-
-
 def services_of(tx: Connection, subscriber_id: int) -> list[int]:
     """All services that a subscriber pays for: what a payment or an invoice touches."""
-    return list(tx.scalars(select(service.c.id).where(service.c.subscriber_id == subscriber_id).order_by(service.c.id)))
+    return list(tx.scalars(select(service.c.id).where(service.c.payer_id == subscriber_id).order_by(service.c.id)))
+
+
+def anchor_for(billing_day: int | None, starts_on: date) -> date:
+    """The day from which the periods of a service that begins on `starts_on` are counted.
+
+    With a billing day it is the first one on or after the start in a month that has it, so that 31 stays 31.
+    """
+    if billing_day is None:
+        return starts_on
+    months = (date(starts_on.year + index // 12, index % 12 + 1, 1) for index in range(starts_on.month - 1, 24))
+    for first in months:
+        last = calendar.add_months(first, 1) - timedelta(days=1)
+        if billing_day <= last.day and (day := first.replace(day=billing_day)) >= starts_on:
+            return day
+    raise AssertionError("every year has a 31st")
 
 
 def count_subscribers(tx: Connection) -> int:
     """How many subscribers there are."""
     return tx.scalar(select(func.count()).select_from(subscriber)) or 0
-
-
-def _need(condition: object, message: str, field: str) -> None:
-    if not condition:
-        raise Refused(message, field)
 
 
 def _is_ipv4(text: str) -> bool:

@@ -1,26 +1,37 @@
-"""Money received meets invoices: what is open, what is not yet applied, and the allocations between the two.
+"""Credit meets invoices: what is open, what is not yet used, and the allocations between the two.
 
-Law: an allocation is written only under the lock of its subscriber's row, so nothing is applied twice.
+Credit is money received or a credit note; both wait in `open_credit` until an invoice uses them. Law: allocations,
+`open_item` and `open_credit` are written only here and only under the lock of their subscriber's row, so nothing is
+used twice.
 """
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, ScalarSelect, func, insert, select
+from sqlalchemy import ColumnElement, Connection, ScalarSelect, bindparam, delete, exists, func, insert, select, update
 
+from base.bulk import copy_rows
 from base.money import Money
 from base.tables import subscriber
 from billing.allocation import OpenInvoice, allocate
-from billing.tables import allocation, invoice, payment
+from billing.ledger import Entry, Posting, post_all
+from billing.tables import allocation, credit_note, invoice, open_credit, open_item
 
 
 @dataclass(frozen=True, slots=True)
 class Credit:
-    """What of one payment has not been applied to an invoice yet."""
+    """What of a payment or a credit note has not been used yet."""
 
-    payment_id: int
+    id: int
+    "Of its row in open_credit."
+    source: str
+    "payment_id or credit_note_id"
+    source_id: int
     left: Money
+    prefer: tuple[int, ...] = ()
+    "The invoice that a credit note corrects comes first."
 
 
 def lock_subscribers(tx: Connection, subscriber_ids: Collection[int]) -> list[int]:
@@ -34,18 +45,15 @@ def lock_subscribers(tx: Connection, subscriber_ids: Collection[int]) -> list[in
     return list(tx.scalars(query))
 
 
-def applied_to_invoice() -> ScalarSelect[int]:
-    """How much has been paid of an `invoice` row, in minor units, as a correlated subquery."""
-    return (
-        select(func.coalesce(func.sum(allocation.c.amount_minor), 0).cast(allocation.c.amount_minor.type))
-        .where(allocation.c.invoice_id == invoice.c.id)
-        .scalar_subquery()
-    )
+def open_of_invoice() -> ScalarSelect[int]:
+    """How much of an `invoice` row is still to be paid, in minor units, as a correlated subquery."""
+    left = select(open_item.c.open_minor).where(open_item.c.invoice_id == invoice.c.id)
+    return func.coalesce(left.scalar_subquery(), 0)  # type: ignore[return-value]
 
 
 def is_open() -> ColumnElement[bool]:
     """Whether something of an `invoice` row is still to be paid."""
-    return invoice.c.total_minor > applied_to_invoice()
+    return exists().where(open_item.c.invoice_id == invoice.c.id)
 
 
 def open_invoices(tx: Connection, subscriber_id: int) -> list[OpenInvoice]:
@@ -56,63 +64,119 @@ def open_invoices(tx: Connection, subscriber_id: int) -> list[OpenInvoice]:
 def open_by_subscriber(tx: Connection, subscriber_ids: Collection[int]) -> dict[int, list[OpenInvoice]]:
     """The open invoices of each subscriber that has any, the one due first at the front."""
     query = (
-        select(
-            invoice.c.id,
-            invoice.c.subscriber_id,
-            invoice.c.number,
-            invoice.c.due_on,
-            invoice.c.total_minor,
-            invoice.c.currency,
-            applied_to_invoice().label("paid_minor"),
-        )
-        .where(invoice.c.subscriber_id == func.any(list(subscriber_ids)), is_open())
-        .order_by(invoice.c.due_on, invoice.c.id)
+        select(open_item, invoice.c.number, invoice.c.total_minor)
+        .join(invoice, invoice.c.id == open_item.c.invoice_id)
+        .where(open_item.c.subscriber_id == func.any(list(subscriber_ids)))
+        .order_by(open_item.c.due_on, open_item.c.invoice_id)
     )
     found: dict[int, list[OpenInvoice]] = {}
     for row in tx.execute(query):
-        total = Money(row.total_minor, row.currency)
-        left = total - Money(row.paid_minor, row.currency)
-        found.setdefault(row.subscriber_id, []).append(OpenInvoice(row.id, row.number, row.due_on, total, left))
+        total, left = Money(row.total_minor, row.currency), Money(row.open_minor, row.currency)
+        found.setdefault(row.subscriber_id, []).append(OpenInvoice(row.invoice_id, row.number, row.due_on, total, left))
     return found
 
 
 def credits_by_subscriber(tx: Connection, subscriber_ids: Collection[int]) -> dict[int, list[Credit]]:
-    """Payments of which something is not applied yet, oldest first, of each subscriber that has any."""
-    applied = (
-        select(func.coalesce(func.sum(allocation.c.amount_minor), 0).cast(allocation.c.amount_minor.type))
-        .where(allocation.c.payment_id == payment.c.id)
-        .scalar_subquery()
-    )
+    """What is not used yet, oldest first, of each subscriber that has any."""
     query = (
-        select(
-            payment.c.id, payment.c.subscriber_id, payment.c.currency, (payment.c.amount_minor - applied).label("left")
-        )
-        .where(payment.c.subscriber_id == func.any(list(subscriber_ids)), payment.c.amount_minor > applied)
-        .order_by(payment.c.id)
+        select(open_credit, credit_note.c.invoice_id)
+        .outerjoin(credit_note, credit_note.c.id == open_credit.c.credit_note_id)
+        .where(open_credit.c.subscriber_id == func.any(list(subscriber_ids)))
+        .order_by(open_credit.c.id)
     )
     found: dict[int, list[Credit]] = {}
     for row in tx.execute(query):
-        found.setdefault(row.subscriber_id, []).append(Credit(row.id, Money(row.left, row.currency)))
+        source = "payment_id" if row.payment_id is not None else "credit_note_id"
+        prefer = () if row.invoice_id is None else (row.invoice_id,)
+        credit = Credit(row.id, source, getattr(row, source), Money(row.left_minor, row.currency), prefer)
+        found.setdefault(row.subscriber_id, []).append(credit)
     return found
 
 
-def apply_credits(tx: Connection, subscriber_ids: Sequence[int], now: datetime, prefer: Collection[int] = ()) -> None:
-    """Apply all money not yet applied to what is open, invoices of `prefer` first; the subscribers are locked."""
+def add_open_items(tx: Connection, invoices: Sequence[tuple[int, int, date, Money]]) -> None:
+    """Have new invoices, as (id, subscriber, due on, total), wait to be paid; one of nothing does not."""
+    rows = [
+        {
+            "invoice_id": invoice_id,
+            "subscriber_id": payer,
+            "due_on": due_on,
+            "open_minor": total.minor,
+            "currency": total.currency,
+        }
+        for invoice_id, payer, due_on, total in invoices
+        if total
+    ]
+    copy_rows(tx, open_item, rows)
+
+
+def add_credit(tx: Connection, subscriber_id: int, amount: Money, **source: int) -> None:
+    """Have a new payment (payment_id=) or credit note (credit_note_id=) wait to be used."""
+    row = {"subscriber_id": subscriber_id, "left_minor": amount.minor, "currency": amount.currency}
+    tx.execute(insert(open_credit).values(**row, **source))
+
+
+def apply_credits(
+    tx: Connection, subscriber_ids: Sequence[int], now: datetime, day: date, prefer: Collection[int] = ()
+) -> None:
+    """Use all credit for what is open, invoices of `prefer` first, booked on `day`; the subscribers are locked."""
     credits = credits_by_subscriber(tx, subscriber_ids)
-    rows = []
+    used: list[tuple[int, Credit, int, Money]] = []
     for subscriber_id, invoices in open_by_subscriber(tx, list(credits)).items():
         remaining = {each.id: each for each in invoices}
         for credit in credits[subscriber_id]:
-            for invoice_id, part in allocate(credit.left, remaining.values(), prefer):
+            for invoice_id, part in allocate(credit.left, remaining.values(), credit.prefer or prefer):
                 each = remaining[invoice_id]
                 remaining[invoice_id] = replace(each, open=each.open - part)
-                rows.append(
-                    {
-                        "payment_id": credit.payment_id,
-                        "invoice_id": invoice_id,
-                        "amount_minor": part.minor,
-                        "created_at": now,
-                    }
-                )
-    if rows:
-        tx.execute(insert(allocation), rows)
+                used.append((subscriber_id, credit, invoice_id, part))
+    if used:
+        _write(tx, used, now, day)
+
+
+def write_down(tx: Connection, invoice_id: int, amount: Money, now: datetime, **source: int) -> None:
+    """Settle part of an invoice by what is not credit: a write-off (write_off_id=)."""
+    row = {"invoice_id": invoice_id, "amount_minor": amount.minor, "created_at": now}
+    tx.execute(insert(allocation).values(**row, **source))
+    _take(tx, {invoice_id: amount.minor})
+
+
+def _write(tx: Connection, used: Sequence[tuple[int, Credit, int, Money]], now: datetime, day: date) -> None:
+    rows = [
+        {
+            "payment_id": None,
+            "credit_note_id": None,
+            "invoice_id": invoice_id,
+            "amount_minor": part.minor,
+            "created_at": now,
+            credit.source: credit.source_id,
+        }
+        for _, credit, invoice_id, part in used
+    ]
+    ids = list(tx.scalars(insert(allocation).returning(allocation.c.id, sort_by_parameter_order=True), rows))
+    taken: dict[int, int] = {}
+    left: dict[int, int] = {}
+    for _, credit, invoice_id, part in used:
+        taken[invoice_id] = taken.get(invoice_id, 0) + part.minor
+        left[credit.id] = left.get(credit.id, credit.left.minor) - part.minor
+    _take(tx, taken)
+    tx.execute(
+        update(open_credit).where(open_credit.c.id == bindparam("row")).values(left_minor=bindparam("left")),
+        [{"row": row, "left": minor} for row, minor in left.items()],
+    )
+    tx.execute(delete(open_credit).where(open_credit.c.id == func.any(list(left)), open_credit.c.left_minor == 0))
+    post_all(tx, [_entry(allocation_id, *each, day) for allocation_id, each in zip(ids, used, strict=True)])
+
+
+def _take(tx: Connection, taken: dict[int, int]) -> None:
+    rows: list[dict[str, Any]] = [{"row": invoice_id, "minor": minor} for invoice_id, minor in taken.items()]
+    changed = open_item.c.open_minor - bindparam("minor")
+    tx.execute(update(open_item).where(open_item.c.invoice_id == bindparam("row")).values(open_minor=changed), rows)
+    tx.execute(delete(open_item).where(open_item.c.invoice_id == func.any(list(taken)), open_item.c.open_minor == 0))
+
+
+def _entry(allocation_id: int, subscriber_id: int, credit: Credit, invoice_id: int, part: Money, day: date) -> Entry:
+    return Entry(
+        day=day,
+        text=f"Credit used for invoice {invoice_id}",
+        source=f"allocation:{allocation_id}",
+        postings=(Posting("customer_credit", subscriber_id, part), Posting("receivable", subscriber_id, -part)),
+    )

@@ -3,8 +3,22 @@
 Finalised invoices and the ledger are frozen by triggers that the migrations make.
 """
 
-from sqlalchemy import BigInteger, Column, Date, Integer, LargeBinary, Table, Text, UniqueConstraint
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from base.tables import identity, instant, metadata, reference
 
@@ -12,8 +26,87 @@ from base.tables import identity, instant, metadata, reference
 series = Table(
     "series",
     metadata,
-    Column("name", Text, primary_key=True),  # 'invoice', 'receipt', 'subscriber'
+    Column("name", Text, primary_key=True),  # 'invoice', 'invoice:2027', 'credit_note', 'receipt', 'subscriber'
     Column("last_number", BigInteger, nullable=False),
+)
+
+# What is sold beside plans. Writer: billing.extras.
+product = Table(
+    "product",
+    metadata,
+    identity(),
+    Column("name", Text, nullable=False, unique=True),
+    Column("kind", Text, nullable=False),  # addon and rent (each cycle); one_off and deposit (once)
+    Column("price_minor", BigInteger, nullable=False),
+    Column("price_inclusive", Boolean, nullable=False, server_default="false"),
+    Column("currency", Text, nullable=False),
+    reference("tax_class_id", "tax_class", index=False),
+    Column("retired_on", Date),
+)
+
+# Add-ons and rented equipment of a service, billed with its periods. Writer: billing.extras, billing.recurring.
+service_product = Table(
+    "service_product",
+    metadata,
+    identity(),
+    reference("service_id", "service"),
+    reference("product_id", "product"),
+    Column("quantity", Integer, nullable=False, server_default="1"),
+    Column("price_minor", BigInteger),  # for one, instead of the product's
+    Column("from_on", Date, nullable=False),
+    Column("until_on", Date),  # first day without it
+    Column("billed_until", Date, nullable=False),
+)
+
+# Amounts that the next invoice takes along. Writer: billing.charges, billing.issue.
+charge = Table(
+    "charge",
+    metadata,
+    identity(),
+    reference("subscriber_id", "subscriber", index=False),
+    reference("service_id", "service", nullable=True),
+    Column("kind", Text, nullable=False),  # setup, one_off, deposit, early_end, equipment, late_fee, reconnection
+    Column("text", Text, nullable=False),
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("inclusive", Boolean, nullable=False, server_default="false"),
+    reference("tax_class_id", "tax_class", index=False),
+    Column("on_day", Date, nullable=False),  # of supply
+    Column("bill_on", Date),  # from then on it is worth an invoice of its own; NULL: it waits for another
+    reference("invoice_id", "invoice", nullable=True),  # that took it along
+    Column("author", Text, nullable=False),
+    instant("created_at"),
+    instant("dropped_at", nullable=True),
+    Index("ix_charge_waiting", "subscriber_id", postgresql_where=text("invoice_id IS NULL AND dropped_at IS NULL")),
+)
+
+# Codes that a subscriber turns into a discount. Writer: billing.extras.
+coupon = Table(
+    "coupon",
+    metadata,
+    identity(),
+    Column("code", Text, nullable=False, unique=True),
+    Column("text", Text, nullable=False),
+    Column("percent", Text),  # either of the two
+    Column("amount_minor", BigInteger),  # per cycle
+    Column("currency", Text, nullable=False),
+    Column("cycles", Integer),  # NULL: for good
+    Column("valid_until", Date),  # first day on which it is no longer taken
+    Column("most_uses", Integer),
+)
+
+# What makes a service's periods cheaper. Writer: billing.extras.
+discount = Table(
+    "discount",
+    metadata,
+    identity(),
+    reference("service_id", "service"),
+    Column("text", Text, nullable=False),
+    Column("percent", Text),  # either of the two
+    Column("amount_minor", BigInteger),  # per cycle, in the price's own way (net or gross)
+    Column("from_on", Date, nullable=False),
+    Column("until_on", Date),  # first day without it
+    reference("coupon_id", "coupon", nullable=True),
+    Column("author", Text, nullable=False),
 )
 
 # Writer: billing.issue. Rows exist only finalised: a draft is a value in memory.
@@ -23,16 +116,19 @@ invoice = Table(
     identity(),
     reference("subscriber_id", "subscriber"),
     Column("number", Text, nullable=False, unique=True),
+    Column("series", Text, nullable=False),
+    Column("sequence", BigInteger, nullable=False),  # in the series, without gaps
     Column("currency", Text, nullable=False),
     Column("issued_on", Date, nullable=False),
     Column("due_on", Date, nullable=False, index=True),
     Column("net_minor", BigInteger, nullable=False),
     Column("tax_minor", BigInteger, nullable=False),
     Column("total_minor", BigInteger, nullable=False),
-    Column("taxes", JSONB, nullable=False),  # [{"percent": "20", "net_minor": n, "tax_minor": n}]
+    Column("taxes", JSONB, nullable=False),  # of billing.tax.TaxGroup: name, percent, category, net_minor, tax_minor
     Column("seller", JSONB, nullable=False),  # name, address, tax number as of issue
     Column("buyer", JSONB, nullable=False),
     instant("created_at"),
+    UniqueConstraint("series", "sequence"),
 )
 
 invoice_line = Table(
@@ -42,12 +138,95 @@ invoice_line = Table(
     reference("invoice_id", "invoice"),
     reference("service_id", "service", nullable=True),
     Column("position", Integer, nullable=False),
+    Column("kind", Text, nullable=False),  # plan, product, discount, or the kind of a charge
+    reference("service_product_id", "service_product", nullable=True, index=False),
+    reference("charge_id", "charge", nullable=True, index=False),
+    Column("text", Text, nullable=False),
+    Column("quantity", Integer, nullable=False),
+    Column("period_start", Date),
+    Column("period_end", Date),
+    Column("amount_minor", BigInteger, nullable=False),  # as priced: net, or gross where inclusive
+    Column("inclusive", Boolean, nullable=False),
+    Column("by_day", Boolean, nullable=False, server_default="true"),  # else it is given back whole or not at all
+    Column("net_minor", BigInteger, nullable=False),
+    Column("taxes", JSONB, nullable=False),  # of billing.tax.Tax: name, percent, category, compound
+    Index("uq_invoice_line_charge_id", "charge_id", unique=True, postgresql_where=text("charge_id IS NOT NULL")),
+)
+
+# What of an invoice is still to be paid; the row goes when nothing is. Writer: billing.settle. Readers: portal.
+open_item = Table(
+    "open_item",
+    metadata,
+    Column("invoice_id", BigInteger, ForeignKey("invoice.id"), primary_key=True),
+    reference("subscriber_id", "subscriber"),
+    Column("due_on", Date, nullable=False, index=True),
+    Column("open_minor", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+)
+
+# What of a payment or a credit note no invoice has used yet; the row goes when nothing is left. Writer: billing.settle.
+open_credit = Table(
+    "open_credit",
+    metadata,
+    identity(),
+    reference("subscriber_id", "subscriber"),
+    Column("payment_id", BigInteger, ForeignKey("payment.id"), unique=True),
+    Column("credit_note_id", BigInteger, ForeignKey("credit_note.id"), unique=True),
+    Column("left_minor", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    CheckConstraint("num_nonnulls(payment_id, credit_note_id) = 1", name="one_source"),
+)
+
+# Corrects an invoice: what it credits was charged there, at the rates of then. Writer: billing.credit_notes.
+credit_note = Table(
+    "credit_note",
+    metadata,
+    identity(),
+    reference("subscriber_id", "subscriber"),
+    reference("invoice_id", "invoice"),
+    Column("number", Text, nullable=False, unique=True),
+    Column("series", Text, nullable=False),
+    Column("sequence", BigInteger, nullable=False),  # in the series, without gaps
+    Column("currency", Text, nullable=False),
+    Column("issued_on", Date, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("net_minor", BigInteger, nullable=False),
+    Column("tax_minor", BigInteger, nullable=False),
+    Column("total_minor", BigInteger, nullable=False),
+    Column("taxes", JSONB, nullable=False),
+    Column("seller", JSONB, nullable=False),
+    Column("buyer", JSONB, nullable=False),
+    instant("created_at"),
+    UniqueConstraint("series", "sequence"),
+)
+
+credit_note_line = Table(
+    "credit_note_line",
+    metadata,
+    identity(),
+    reference("credit_note_id", "credit_note"),
+    reference("invoice_line_id", "invoice_line"),
+    Column("position", Integer, nullable=False),
     Column("text", Text, nullable=False),
     Column("period_start", Date),
     Column("period_end", Date),
+    Column("amount_minor", BigInteger, nullable=False),  # as priced
     Column("net_minor", BigInteger, nullable=False),
-    Column("tax_percent", Text, nullable=False),
-    UniqueConstraint("service_id", "period_start", name="uq_invoice_line_service_period"),
+)
+
+# What is given up of an invoice. Writer: billing.credit_notes.
+write_off = Table(
+    "write_off",
+    metadata,
+    identity(),
+    reference("subscriber_id", "subscriber"),
+    reference("invoice_id", "invoice"),
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("on_day", Date, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    instant("created_at"),
 )
 
 # The ledger: every entry's postings sum to zero per currency; append-only. Writer: billing.ledger.
@@ -89,16 +268,20 @@ payment = Table(
     instant("created_at"),
 )
 
-# Which payment settles which invoice, and how much of it. Writer: billing.settle.
+# Which payment, credit note or write-off settles which invoice, and how much of it. Writer: billing.settle.
 allocation = Table(
     "allocation",
     metadata,
     identity(),
-    reference("payment_id", "payment"),
+    reference("payment_id", "payment", nullable=True),
+    reference("credit_note_id", "credit_note", nullable=True),
+    reference("write_off_id", "write_off", nullable=True),
     reference("invoice_id", "invoice"),
     Column("amount_minor", BigInteger, nullable=False),
     instant("created_at"),
     UniqueConstraint("payment_id", "invoice_id"),
+    UniqueConstraint("credit_note_id", "invoice_id"),
+    CheckConstraint("num_nonnulls(payment_id, credit_note_id, write_off_id) = 1", name="one_source"),
 )
 
 # A try to collect by Stripe Checkout, committed before Stripe is called. Writer: billing.checkout.
@@ -119,30 +302,93 @@ checkout = Table(
     instant("real_at", now=True),
 )
 
-# Mails to and from the queue. Writer: billing.mail.
+# What subscribers are told, one row per cause and channel. Writer: billing.mail, billing.bounces. Readers: portal.
 message = Table(
     "message",
     metadata,
     identity(),
     reference("subscriber_id", "subscriber"),
     reference("invoice_id", "invoice", nullable=True),
-    Column("kind", Text, nullable=False),  # invoice, reminder, receipt
-    Column("key", Text, nullable=False, unique=True),  # 'reminder:7': sent once
-    Column("recipient", Text, nullable=False),
+    Column("kind", Text, nullable=False),  # of billing.mail_words.KINDS
+    Column("key", Text, nullable=False, unique=True),  # 'reminder:7': once; ':sms', ':paper' when a channel took over
+    Column("channel", Text, nullable=False, server_default="mail"),  # mail, sms (through the webhook), paper
+    # queued; sending: the content is under way; sent; uncertain: the server's answer got lost; refused; bounced;
+    # paper: to be printed; none: no way to reach the subscriber
+    Column("state", Text, nullable=False, server_default="queued"),
+    Column("state_reason", Text, nullable=False, server_default=""),  # a sentence for staff
+    Column("recipient", Text, nullable=False),  # address, phone number; '' on paper
+    Column("copies", ARRAY(Text), nullable=False, server_default="{}"),  # further addresses of the same mail
+    Column("mail_id", Text, unique=True),  # its Message-ID for ever
     Column("subject", Text, nullable=False),
     Column("body", Text, nullable=False),
+    Column("resent", Integer, nullable=False, server_default="0"),  # times it was sent again because it was uncertain
+    instant("turn_at", nullable=True),  # real time that mails_per_minute leaves to it
     instant("created_at"),
-    instant("sent_at", nullable=True),
+    instant("sent_at", nullable=True),  # accepted by the mail server or the webhook, or printed
+    Index("ix_message_paper", "id", postgresql_where=text("state = 'paper'")),
 )
 
-# Rendered PDFs. Writer: billing.documents.
+# When the next mail may leave, where mails_per_minute limits them. Writer: billing.pace.
+mail_pace = Table(
+    "mail_pace",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),  # 1: the one row
+    instant("next_at"),  # real time
+)
+
+# Mail templates that the operator put in place of ours. Writer: billing.mail_templates.
+mail_template = Table(
+    "mail_template",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("language", Text, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    instant("created_at"),
+)
+
+# Who else is written to. Writer: billing.contacts. Readers: portal.
+contact = Table(
+    "contact",
+    metadata,
+    identity(),
+    reference("subscriber_id", "subscriber"),
+    Column("email", Text, nullable=False),
+    Column("name", Text, nullable=False, server_default=""),
+    Column("kinds", ARRAY(Text), nullable=False),  # billing, technical
+    instant("created_at"),
+    UniqueConstraint("subscriber_id", "email"),
+)
+
+# Addresses that take no mail. Writer: billing.addresses. Readers: portal.
+bad_address = Table(
+    "bad_address",
+    metadata,
+    Column("address", Text, primary_key=True),  # in lower case
+    instant("since"),
+    Column("reason", Text, nullable=False),
+)
+
+# PDFs as they were first made; frozen by a trigger. Writer: billing.documents.
 document = Table(
     "document",
     metadata,
     identity(),
-    Column("kind", Text, nullable=False),  # invoice, receipt
+    Column("kind", Text, nullable=False),  # invoice, credit_note, receipt
     Column("subject_id", BigInteger, nullable=False),
     Column("pdf", LargeBinary, nullable=False),
     instant("created_at"),
+    Column("sha256", Text, nullable=False),  # of pdf, in hexadecimal
     UniqueConstraint("kind", "subject_id"),
+)
+
+# Templates that the operator has put in place of ours. Writer: billing.document_templates. Reader: billing.documents.
+document_template = Table(
+    "document_template",
+    metadata,
+    Column("kind", Text, primary_key=True),  # of billing.pages.KINDS
+    Column("language", Text, primary_key=True),  # 'de', 'de_AT'; '' for all that have none of their own
+    Column("source", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    instant("created_at"),
 )

@@ -153,7 +153,7 @@ def send_message(job: Job) -> None:
 
 
 def render_document(job: Job) -> None:
-    """Render the PDF of payload['kind'] ('invoice', 'receipt') and payload['id']."""
+    """Render the PDF of payload['kind'] ('invoice', 'credit_note', 'receipt') and payload['id']."""
     from billing.documents import render
 
     render(job.payload["kind"], job.payload["id"])

@@ -9,10 +9,13 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from base.business import load_business
+from base.calendar import local_date
 from base.crypto import open_vault
 from base.database import transaction
 from base.settings import settings
 from billing.apply import due_for_review, refresh_access
+from billing.changes import due_switches, switch_plans
 from billing.dunning import send_reminders
 from billing.invoices import issue_due
 from billing.sweep import sweep
@@ -34,7 +37,7 @@ class Ticked:
 
 
 def run(now: datetime) -> Ticked:
-    """Issue, remind, review, in this order; a step that fails keeps none of the others back.
+    """Switch plans, issue, remind, review, in this order; a step that fails keeps none of the others back.
 
     Raises ExceptionGroup at the end when a step left something undone.
     """
@@ -47,10 +50,23 @@ def run(now: datetime) -> Ticked:
             failures.append(error)
             return []
 
+    attempt(switch_due)
     done = Ticked(issued=attempt(issue_due), reminded=attempt(send_reminders), changed=attempt(review_due))
     if failures:
         raise ExceptionGroup("the tick left something undone", failures)
     return done
+
+
+def switch_due(now: datetime) -> list[int]:
+    """Let planned changes of plan take effect; returns the services."""
+    vault = open_vault(settings().secret_keys)
+    with transaction() as tx:
+        due = due_switches(tx, local_date(now, load_business(tx, vault).zone))
+
+    def switch(tx: Connection, service_ids: list[int]) -> list[int]:
+        return switch_plans(tx, vault, service_ids, now)
+
+    return sweep("switch", due, switch, size=CHUNK)
 
 
 def review_due(now: datetime) -> list[int]:

@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, select
 
 from base.access import AccessLevel, Decision, Reason
 from base.business import Business
 from base.i18n import format_date, format_instant, format_money
+from base.offers import skipped_period
 from base.tables import service, trail
 from billing.decide import Facts, decide_access, wall_on
 from billing.facts import Known, load_facts
@@ -52,7 +54,7 @@ def explain(tx: Connection, business: Business, service_id: int, now: datetime) 
 def _cause(tx: Connection, business: Business, known: Known, reason: Reason) -> Cause:
     facts, language = known.facts, business.language
     if reason is Reason.DEBT:
-        oldest = open_invoices(tx, known.subscriber_id)[0]
+        oldest = open_invoices(tx, known.payer_id)[0]
         since = format_date(wall_on(oldest.due_on, facts.wall_after_days), language)
         return Cause(
             reason,
@@ -67,7 +69,19 @@ def _cause(tx: Connection, business: Business, known: Known, reason: Reason) -> 
         return Cause(reason, f"The service ended on {format_date(facts.ends_on, language)}.")
     if reason is Reason.NOT_ACTIVE_YET:
         return Cause(reason, f"The service begins on {format_date(facts.starts_on, language)}.")
+    if reason is Reason.PAUSED and (paused := _pause(tx, facts)) is not None:
+        since = format_date(paused.start_on, language)
+        until = f" until {format_date(paused.end_on, language)}" if paused.end_on else ""
+        note = f" They noted: “{paused.note}”." if paused.note else ""
+        return Cause(reason, f"It has been paused since {since}{until}, by {paused.author}.{note}")
     return Cause(reason, reason.for_staff)
+
+
+def _pause(tx: Connection, facts: Facts) -> Row[Any] | None:
+    query = select(skipped_period).where(
+        skipped_period.c.service_id == facts.service_id, skipped_period.c.reason == "pause"
+    )
+    return tx.execute(query.order_by(skipped_period.c.start_on.desc()).limit(1)).one_or_none()
 
 
 def _ordered(tx: Connection, business: Business, known: Known) -> str:

@@ -226,16 +226,13 @@ def _stop(parts: Sequence[_Part], threads: Sequence[threading.Thread]) -> None:
     # Its connection is taken away while it waits for messages, which it calls an unrecoverable error.
     logging.getLogger("celery.worker").setLevel(logging.CRITICAL + 1)
     deadline = monotonic() + GRACE
-    waiting = []
     for part, thread in zip(parts, threads, strict=True):
         stopper = threading.Thread(target=part.stop, daemon=True)  # Celery's blocks while jobs run
         stopper.start()
-        waiting += [stopper, thread]
         for each in (stopper, thread):
             each.join(max(0.0, deadline - monotonic()))
     log.info("worker.stopped", unfinished=sorted(leases.held))
-    if any(each.is_alive() for each in waiting):
-        _leave(0)
+    _leave(0)  # an interpreter that ends by itself waits for every thread of a pool, also for one that hangs
 
 
 def _leave(code: int) -> None:

@@ -8,6 +8,10 @@ from typing import Any
 import click
 
 from base.settings import PREFIX, Settings, WrongSetting, load
+from console.billing import charge, invoice, service
+from console.documents import logo, template
+from console.mail import mail
+from console.offers import coupon, plan, product, tax
 
 
 class Group(click.Group):
@@ -356,3 +360,7 @@ def story(as_json: bool) -> None:
     from console.story import run
 
     sys.exit(run(as_json=as_json))
+
+
+for command in (charge, coupon, invoice, logo, mail, plan, product, service, tax, template):
+    main.add_command(command)

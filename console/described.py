@@ -36,7 +36,7 @@ def describe_business(config: Settings) -> str:
     blocks = []
     for name, field in business.FIELDS.items():
         value = getattr(current, name)
-        if field.metadata.get("secret"):
+        if field.metadata.get("secret") or field.metadata.get("large"):
             value = "(set)" if value else "(not set)"
         blocks.append(f"{name} = {value}\n    {business_texts()[name]}")
     return "\n".join(blocks)

@@ -196,6 +196,34 @@ def _nas(config: Settings) -> Iterator[Finding]:
             yield Finding(f"NAS {row.name}", True, f"{row.network} is routable")
 
 
+def _mail_dns(config: Settings) -> Iterator[Finding]:
+    from base.business import load_business
+    from base.crypto import SecretsUnavailable, open_vault
+    from base.database import DatabaseUnavailable, engine
+    from billing.mail_dns import check_domain
+
+    if config.sandbox:
+        yield Finding("mail", True, "the sandbox keeps its mails to itself, so the DNS is not asked about them")
+        return
+    try:
+        with engine().connect() as tx:
+            business = load_business(tx, open_vault(config.secret_keys))
+    except (DatabaseUnavailable, SecretsUnavailable, SQLAlchemyError) as error:
+        yield Finding("mail", True, f"not looked at: {str(error).splitlines()[0]}")
+        return
+    domain = business.mail_from.rpartition("@")[2].strip().lower()
+    if domain == "example.net":
+        yield Finding(
+            "mail",
+            False,
+            f"mail_from is still {business.mail_from}",
+            "Set the address that your mails come from: ./run business set mail_from ADDRESS",
+        )
+        return
+    for verdict in check_domain(domain, business.dkim_selector):
+        yield Finding(f"{verdict.name} of {domain}", verdict.fine, verdict.found, verdict.advice)
+
+
 def _running(config: Settings) -> bool:
     import fcntl
 
@@ -210,5 +238,5 @@ def _running(config: Settings) -> bool:
 
 
 CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
-    _python, _clock, _data_dir, _keys, _database, _books, _pdf, _fonts, _dictionaries, _ports, _nas,
+    _python, _clock, _data_dir, _keys, _database, _books, _pdf, _fonts, _dictionaries, _ports, _nas, _mail_dns,
 )  # fmt: skip

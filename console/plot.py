@@ -17,7 +17,9 @@ from base.money import Money
 from base.nas import add_nas
 from base.settings import settings
 from base.tables import access_history, inbox, session
-from billing.services import add_plan, add_service, add_subscriber, change_plan
+from billing.changes import change_plan
+from billing.plans import add_plan
+from billing.services import add_service, add_subscriber
 from billing.tables import checkout, document, invoice
 from console.browser import Browser
 from console.story import Outcome, StoryBroken, Timeline, milliseconds, until

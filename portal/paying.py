@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from base.log import logger
 from base.settings import settings
 from billing import checkout, gateway
-from billing.services import Refused
+from billing.refused import Refused
 from portal import queries_account, queries_money
 from portal.at_hand import commit, tx, vault
 from portal.login import current_subscriber, subscriber_only

@@ -5,7 +5,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
 
-from base.tables import access_history, enforcement, nas, plan, policy, service, session, subscriber, usage_daily
+from base.offers import plan, service_plan, tax_class
+from base.tables import access_history, enforcement, nas, policy, service, session, subscriber, usage_daily
 
 
 def one_subscriber(tx: Connection, subscriber_id: int) -> Row[Any] | None:
@@ -21,6 +22,13 @@ def services(subscriber_id: int | None = None, *where: ColumnElement[bool]) -> S
         .scalar_subquery()
         .label("open_sessions")
     )
+    own_price = (
+        select(service_plan.c.price_minor)
+        .where(service_plan.c.service_id == service.c.id, service_plan.c.from_on <= func.current_date())
+        .order_by(service_plan.c.from_on.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
     query = (
         select(
             service.c.id,
@@ -32,10 +40,12 @@ def services(subscriber_id: int | None = None, *where: ColumnElement[bool]) -> S
             service.c.staff_order,
             service.c.staff_order_note,
             plan.c.name.label("plan_name"),
-            plan.c.price_minor,
+            func.coalesce(own_price, plan.c.price_minor).label("price_minor"),
+            plan.c.price_inclusive,
             plan.c.currency,
-            plan.c.cycle_months,
-            plan.c.tax_percent,
+            plan.c.cycle_unit,
+            plan.c.cycle_length,
+            tax_class.c.name.label("tax_name"),
             plan.c.rate_down,
             plan.c.rate_up,
             policy.c.level,
@@ -49,6 +59,7 @@ def services(subscriber_id: int | None = None, *where: ColumnElement[bool]) -> S
             open_now,
         )
         .join(plan, plan.c.id == service.c.plan_id)
+        .join(tax_class, tax_class.c.id == plan.c.tax_class_id)
         .join(subscriber, subscriber.c.id == service.c.subscriber_id)
         .outerjoin(policy, policy.c.service_id == service.c.id)
         .where(*where)

@@ -8,8 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, select
 
 from base.access import AccessLevel
 from base.tables import coa_attempt, drop_count, job, policy, session
-from billing.settle import applied_to_invoice
-from billing.tables import allocation, invoice, payment
+from billing.tables import open_item, payment
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,28 +45,17 @@ def services_by_level(tx: Connection) -> dict[AccessLevel, int]:
 
 def owed(tx: Connection, today: date) -> list[Owed]:
     """What is open and what is overdue, per currency."""
-    at_once = select(allocation.c.id).where(
-        allocation.c.invoice_id == invoice.c.id, allocation.c.amount_minor == invoice.c.total_minor
-    )
-    # Nearly every invoice ever issued was paid by one payment: those leave first, by one hash anti-join.
-    rest = (
-        select(invoice.c.currency, invoice.c.due_on, (invoice.c.total_minor - applied_to_invoice()).label("left"))
-        .where(invoice.c.total_minor > 0, ~at_once.exists())
-        .cte("rest")
-        .prefix_with("MATERIALIZED", dialect="postgresql")
-    )
-    late = rest.c.due_on < today
+    late = open_item.c.due_on < today
     query = (
         select(
-            rest.c.currency,
+            open_item.c.currency,
             func.count(),
-            _whole(func.sum(rest.c.left)),
+            _whole(func.sum(open_item.c.open_minor)),
             func.count(case((late, 1))),
-            _whole(func.coalesce(func.sum(case((late, rest.c.left))), 0)),
+            _whole(func.coalesce(func.sum(case((late, open_item.c.open_minor))), 0)),
         )
-        .where(rest.c.left > 0)
-        .group_by(rest.c.currency)
-        .order_by(rest.c.currency)
+        .group_by(open_item.c.currency)
+        .order_by(open_item.c.currency)
     )
     return [Owed(*row) for row in tx.execute(query)]
 

@@ -5,7 +5,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
 
 from base.tables import subscriber
-from billing.settle import applied_to_invoice
+from billing.ledger import OWED
+from billing.settle import open_of_invoice
 from billing.tables import allocation, checkout, document, entry, invoice, message, payment, posting
 
 
@@ -14,7 +15,7 @@ def invoices(subscriber_id: int | None = None, *where: ColumnElement[bool]) -> S
     query = (
         select(
             invoice,
-            (invoice.c.total_minor - applied_to_invoice()).label("open_minor"),
+            open_of_invoice().label("open_minor"),
             subscriber.c.name.label("subscriber_name"),
         )
         .join(subscriber, subscriber.c.id == invoice.c.subscriber_id)
@@ -58,19 +59,22 @@ def _document(kind: str, subject: ColumnElement[int]) -> ColumnElement[bool]:
 
 def ledger(subscriber_id: int) -> Select[Any]:
     """A subscriber's account, newest first: each entry with the balance after it (positive = owes)."""
-    running = func.sum(posting.c.amount_minor).over(order_by=(entry.c.id, posting.c.id))
+    amount = func.sum(posting.c.amount_minor)
+    whole = posting.c.amount_minor.type
     return (
         select(
             entry.c.day,
             entry.c.text,
             entry.c.source,
-            posting.c.amount_minor,
+            amount.cast(whole).label("amount_minor"),
             posting.c.currency,
-            running.cast(posting.c.amount_minor.type).label("balance_minor"),
+            func.sum(amount).over(order_by=entry.c.id).cast(whole).label("balance_minor"),
         )
         .join(entry, entry.c.id == posting.c.entry_id)
-        .where(posting.c.account == "receivable", posting.c.subscriber_id == subscriber_id)
-        .order_by(entry.c.id.desc(), posting.c.id.desc())
+        .where(posting.c.account.in_(OWED), posting.c.subscriber_id == subscriber_id)
+        .group_by(entry.c.id, posting.c.currency)
+        .having(amount != 0)  # credit that an invoice used moves nothing for the subscriber
+        .order_by(entry.c.id.desc())
     )
 
 

@@ -6,9 +6,11 @@ from flask_wtf import FlaskForm
 from sqlalchemy import select
 from wtforms.fields.choices import SelectChoice
 
+from base.calendar import Cycle
 from base.nas import add_nas
-from base.tables import plan
+from base.offers import plan
 from billing import services
+from billing.plans import add_plan, class_of_percent
 from portal import queries_account
 from portal.at_hand import business, today, tx, vault
 from portal.login import current_staff, owner_only, staff_only
@@ -101,13 +103,13 @@ def new_plan() -> ResponseReturnValue:
     if form.validate_on_submit():
         made = attempt(
             form,
-            lambda: services.add_plan(
+            lambda: add_plan(
                 tx(),
                 actor(),
                 name=stripped(form.name.data),
                 price=typed_money(form.price.data, form.currency),
-                cycle_months=form.cycle_months.data,
-                tax_percent=stripped(form.tax_percent.data),
+                cycle=Cycle("month", form.cycle_months.data),
+                tax_class_id=class_of_percent(tx(), actor(), stripped(form.tax_percent.data)),
                 rate_down=typed_rate(form.rate_down.data),
                 rate_up=typed_rate(form.rate_up.data),
                 pool=stripped(form.pool.data) or None,

@@ -15,7 +15,7 @@ from base import business as business_settings
 from base.i18n import parse_money
 from base.money import Money
 from base.nas import MESSAGE_AUTHENTICATOR, WrongNas
-from billing.services import Refused
+from billing.refused import Refused
 from portal.accounts import SHORTEST_PASSWORD
 from portal.at_hand import tx
 from portal.words import CYCLES, METHODS

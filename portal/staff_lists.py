@@ -10,7 +10,8 @@ from sqlalchemy import ColumnElement, Select, func, select
 
 from base import clock
 from base.access import AccessLevel
-from base.tables import coa_attempt, enforcement, job, login_log, plan, policy, service, session
+from base.offers import plan, tax_class
+from base.tables import coa_attempt, enforcement, job, login_log, policy, service, session
 from billing.settle import is_open as is_unpaid
 from billing.tables import invoice, message, payment
 from portal import queries_account, queries_money, queries_network
@@ -40,7 +41,8 @@ def _level(level: AccessLevel) -> Where:
 
 def _plans() -> Select[Any]:
     used = select(func.count()).where(service.c.plan_id == plan.c.id).scalar_subquery()
-    return select(plan, used.label("services")).order_by(plan.c.name)
+    query = select(plan, tax_class.c.name.label("tax_name"), used.label("services"))
+    return query.join(tax_class, tax_class.c.id == plan.c.tax_class_id).order_by(plan.c.name)
 
 
 def _behind() -> list[ColumnElement[bool]]:
@@ -113,7 +115,13 @@ LISTINGS = {
         "Mails",
         "Mails to subscribers, the newest first.",
         queries_money.messages,
-        {"": ("All", list), "unsent": ("Not sent yet", lambda: [message.c.sent_at.is_(None)])},
+        {
+            "": ("All", list),
+            "unsent": ("Not sent yet", lambda: [message.c.sent_at.is_(None)]),
+            "uncertain": ("Uncertain", lambda: [message.c.state == "uncertain"]),
+            "failed": ("Not arrived", lambda: [message.c.state.in_(["refused", "bounced", "none"])]),
+            "paper": ("To be printed", lambda: [message.c.state == "paper"]),
+        },
     ),
     "trail": Listing("Trail", "Who did what, the newest first.", queries_network.deeds),
     "nas": Listing("NAS", "Routers and access servers that radius answers.", queries_network.nas_list, {}, False),

@@ -37,6 +37,16 @@ RESULTS = {
 }
 STEPS = {"coa": "Change", "disconnect": "Disconnect"}
 METHODS = {"cash": "Cash", "transfer": "Bank transfer", "card": "Card"}
+MESSAGE_STATES = {
+    "queued": ("Waiting", "neutral"),
+    "sending": ("Under way", "neutral"),
+    "sent": ("Sent", "good"),
+    "uncertain": ("Uncertain", "notice"),
+    "refused": ("Refused", "bad"),
+    "bounced": ("Came back", "bad"),
+    "paper": ("To be printed", "notice"),
+    "none": ("No way to reach", "bad"),
+}
 JOB_STATES = {
     "ready": ("Waiting", "neutral"),
     "sent": ("At work", "notice"),
@@ -108,9 +118,11 @@ def lasted(seconds: int) -> str:
     return " ".join(f"{count} {unit}" for count, unit in parts[first : first + 2] if count) or "0 s"
 
 
-def per_cycle(months: int) -> str:
-    """'month', 'quarter', 'year' or '6 months'."""
-    return CYCLES.get(months, f"{months} months")
+def per_cycle(unit: str, length: int) -> str:
+    """'month', 'quarter', 'year', '6 months', 'week' or '10 days'."""
+    if unit == "month" and length in CYCLES:
+        return CYCLES[length]
+    return unit if length == 1 else f"{length} {unit}s"
 
 
 def node_state(seen_at: datetime, now: datetime) -> tuple[str, str]:

@@ -25,7 +25,8 @@ from billing.dunning import due_reminders, remind
 from billing.invoices import Invoice, load_invoice
 from billing.issue import due_subscribers, issue_for_subscribers
 from billing.payments import record_payment
-from billing.services import add_plan, add_service, add_subscriber, count_subscribers, set_staff_order
+from billing.plans import add_plan
+from billing.services import add_service, add_subscriber, count_subscribers, set_staff_order
 from billing.tables import message
 from sandbox.demo_history import Course, courses
 from sandbox.demo_people import PLANS, Fate
@@ -233,7 +234,7 @@ class _Story:
         """
         kinds = (jobs.Kind.SEND_MESSAGE, jobs.Kind.TICK, jobs.Kind.RENDER_DOCUMENT)
         mails, ticks, documents = (kind.value[0] for kind in kinds)
-        self._tx.execute(update(message).values(sent_at=message.c.created_at))
+        self._tx.execute(update(message).values(state="sent", sent_at=message.c.created_at))
         done = {"state": "done", "done_at": func.clock_timestamp()}
         self._tx.execute(update(job).where(job.c.kind.in_([mails, ticks])).values(done))
         place = select(job.c.id, func.row_number().over(order_by=job.c.id.desc()).label("n"))

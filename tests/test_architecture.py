@@ -38,6 +38,11 @@ DOORS = {
     "cryptography": ["base.crypto"],
     "alembic": ["console.schema", "console.migrations"],
     "babel": ["base.i18n"],
+    "dns": ["billing.mail_dns"],
+    "stdnum": ["base.bank", "billing.tax_numbers"],
+    "segno": ["billing.qr"],
+    "facturx": ["billing.einvoice"],
+    "lxml": ["billing.einvoice"],
 }
 
 # rules: no clock, no setting, no socket, no database

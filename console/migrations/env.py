@@ -2,6 +2,7 @@
 
 from alembic import context
 
+import base.offers  # noqa: F401
 import billing.tables  # noqa: F401
 import portal.tables  # noqa: F401 - both register their tables
 from base.tables import metadata

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from base.calendar import Period, add_months, billing_period, local_date, local_midnight
+from base.calendar import Cycle, Period, add_months, boundary, local_date, local_midnight, period_around
 
 days = st.dates(date(2000, 1, 1), date(2060, 12, 31))
 
@@ -28,12 +28,19 @@ def test_leap_day_anchor_returns_on_leap_years():
     assert add_months(anchor, 48) == date(2028, 2, 29)
 
 
-@given(days, st.sampled_from([1, 3, 6, 12]), st.integers(0, 60))
-def test_periods_follow_each_other_without_gap(anchor, cycle, index):
-    period = billing_period(anchor, cycle, index)
-    assert period.end == billing_period(anchor, cycle, index + 1).start
-    assert period.days > 0
-    assert period.start.day <= anchor.day
+@given(days, st.sampled_from([1, 3, 6, 12]), st.integers(-60, 60))
+def test_boundaries_never_leave_the_day_of_the_anchor_for_a_later_one(anchor, months, index):
+    cycle = Cycle("month", months)
+    assert boundary(anchor, cycle, index) < boundary(anchor, cycle, index + 1)
+    assert boundary(anchor, cycle, index).day <= anchor.day
+
+
+@given(days, st.builds(Cycle, st.sampled_from(["day", "week", "month"]), st.integers(1, 24)), days)
+def test_every_day_lies_in_one_period(anchor, cycle, day):
+    found = period_around(anchor, cycle, day)
+    assert found.start <= day < found.end
+    assert period_around(anchor, cycle, found.end).start == found.end
+    assert period_around(anchor, cycle, found.last_day) == found
 
 
 def test_last_day_is_the_day_before_the_end():

@@ -47,6 +47,15 @@ def test_a_key_is_taken_once_ever(engine: Engine) -> None:
     assert claim(engine) == []
 
 
+def test_many_at_once_are_as_one_by_one(engine: Engine) -> None:
+    with engine.begin() as tx:
+        jobs.enqueue(tx, Kind.SEND_MESSAGE, {"message_id": 1}, key="message:1")
+        jobs.enqueue_all(tx, Kind.SEND_MESSAGE, {f"message:{n}": {"message_id": n} for n in (1, 2, 3)})
+        jobs.enqueue_all(tx, Kind.SEND_MESSAGE, {})
+    taken = claim(engine, lanes=(Lane.MAIL,))
+    assert [job.payload for job in taken] == [{"format": 1, "message_id": n} for n in (1, 2, 3)]
+
+
 def test_claims_take_urgent_jobs_first_and_keep_to_lanes_and_limit(engine: Engine) -> None:
     enqueue(engine, *[Kind.SEND_MESSAGE] * 3, Kind.RENDER_DOCUMENT, Kind.STRIPE_EVENT)
     lanes = (Lane.URGENT, Lane.MAIL)

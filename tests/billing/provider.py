@@ -4,15 +4,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from itertools import count
+from typing import Any
 
 from sqlalchemy import Engine
 
 from base import clock
-from base.business import set_business
+from base.business import load_business, set_business
+from base.calendar import Cycle
 from base.crypto import Vault
 from base.database import transaction
 from base.money import Money
-from billing.services import add_plan, add_service, add_subscriber
+from billing.payments import record_payment
+from billing.plans import add_plan
+from billing.services import add_service, add_subscriber
 
 
 @dataclass
@@ -28,7 +32,7 @@ class Provider:
         clock.travel_to_offset(now - clock.real())
         return now
 
-    def plan(self, price: int = 2999, tax: str = "20", cycle: int = 1, currency: str = "EUR") -> int:
+    def plan(self, price: int = 2999, tax: str = "20", cycle: int = 1, currency: str = "EUR", **more: Any) -> int:
         """A plan of `price` minor units."""
         with transaction() as tx:
             return add_plan(
@@ -37,9 +41,8 @@ class Provider:
                 name=f"Home {next(self.numbers)}",
                 price=Money(price, currency),
                 tax_percent=tax,
-                cycle_months=cycle,
-                rate_down=100_000_000,
-                rate_up=20_000_000,
+                cycle=Cycle("month", cycle),
+                **{"rate_down": 100_000_000, "rate_up": 20_000_000, **more},
             )
 
     def subscriber(self, name: str = "Anna", email: str = "anna@example.net", currency: str = "EUR") -> int:
@@ -60,6 +63,16 @@ class Provider:
                 password="secret",
                 starts_on=starts_on,
             )
+
+    def pay(self, subscriber_id: int, minor: int, currency: str = "EUR") -> None:
+        """Cash, now."""
+        with transaction() as tx:
+            business = load_business(tx, self.vault)
+            record_payment(
+                tx, self.vault, business,
+                subscriber_id=subscriber_id, amount=Money(minor, currency), method="cash", author="staff:1",
+                now=clock.now(),
+            )  # fmt: skip
 
     def set(self, **values: object) -> None:
         """Change business settings."""

@@ -16,6 +16,7 @@ from base.business import load_business
 from base.database import transaction
 from base.money import Money
 from base.tables import service
+from billing.changes import change_plan
 from billing.invoices import CHUNK, issue_due, open_invoices
 from billing.issue import issue_for_subscribers
 from billing.ledger import check_books
@@ -82,7 +83,7 @@ def test_two_processes_bill_and_remind_everybody_once(provider: Provider):
     with transaction() as tx:
         per_service = select(func.count()).select_from(invoice).group_by(invoice.c.subscriber_id)
         assert set(tx.scalars(per_service)) == {1}
-        assert set(tx.scalars(select(service.c.periods_billed))) == {1}
+        assert len(set(tx.scalars(select(service.c.billed_until)))) == 1
         assert check_books(tx) == []
     assert counted(message) == 6 * CHUNK
 
@@ -215,3 +216,28 @@ def test_two_payers_cannot_share_a_gateway_payment(provider: Provider):
     with transaction() as tx:
         assert check_books(tx) == []
     assert counted(payment) == 1
+
+
+def test_changes_of_plan_beside_bill_runs_and_payments_never_wait_for_each_other_in_a_ring(provider: Provider):
+    now = provider.travel(noon(MARCH))
+    home, pro = provider.plan(price=3100), provider.plan(price=6200)
+    payers = [provider.subscriber(f"Payer {number}") for number in range(4)]
+    lines = [provider.service(payer, home, MARCH) for payer in payers]
+    issue_due(now)
+
+    def change(turn: int) -> None:
+        for line in lines:
+            with transaction() as tx:
+                change_plan(tx, provider.vault, "staff:1", line, pro if turn % 2 else home)
+
+    def bill_and_pay(turn: int) -> None:
+        issue_due(now)
+        for payer in payers:
+            provider.pay(payer, 100 + turn)
+
+    with ThreadPoolExecutor(8) as pool:
+        for deed in [pool.submit(each, turn) for turn in range(8) for each in (change, bill_and_pay)]:
+            deed.result()
+    issue_due(now)
+    with transaction() as tx:
+        assert check_books(tx) == []

@@ -19,7 +19,7 @@ from base.tables import inbox
 from billing import checkout, gateway, stripe_events
 from billing.invoices import issue_due, list_invoices
 from billing.ledger import check_books
-from billing.services import Refused
+from billing.refused import Refused
 from billing.tables import checkout as attempts
 from billing.tables import payment
 from sandbox.stripe.app import Config

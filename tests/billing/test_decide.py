@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from base.access import AccessLevel, Reason
-from base.calendar import local_date
+from base.calendar import Period, local_date
 from billing.decide import Facts, decide_access
 
 PARIS = ZoneInfo("Europe/Paris")
@@ -45,6 +45,18 @@ def test_staff_orders():
     assert decide_access(replace(FINE, staff_order="suspended"), noon(date(2026, 3, 1))).level == AccessLevel.WALLED
     blocked = decide_access(replace(FINE, staff_order="blocked"), noon(date(2026, 3, 1)))
     assert (blocked.level, blocked.reasons) == (AccessLevel.BLOCKED, (Reason.STAFF_BLOCKED,))
+
+
+def test_a_pause_walls_in_and_ends_by_itself():
+    facts = replace(FINE, pauses=(Period(date(2026, 3, 1), date(2026, 3, 20)), Period(date(2026, 7, 1), date.max)))
+    before = decide_access(facts, noon(date(2026, 2, 1)))
+    assert (before.level, before.review_at) == (AccessLevel.FULL, datetime(2026, 2, 28, 23, 0, tzinfo=UTC))
+    paused = decide_access(facts, before.review_at)
+    assert (paused.level, paused.reasons) == (AccessLevel.WALLED, (Reason.PAUSED,))
+    assert paused.review_at == datetime(2026, 3, 19, 23, 0, tzinfo=UTC)
+    again = decide_access(facts, paused.review_at)
+    assert (again.level, again.review_at) == (AccessLevel.FULL, datetime(2026, 6, 30, 22, 0, tzinfo=UTC))
+    assert decide_access(facts, again.review_at).review_at is None
 
 
 def test_a_service_begins_and_ends_on_its_days():

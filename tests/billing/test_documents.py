@@ -1,6 +1,7 @@
 """Invoices and receipts on paper: everything is there, names as typed, our fonts, and nothing is fetched."""
 
 import http.server
+import io
 import subprocess
 import threading
 import time
@@ -8,12 +9,19 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from pypdf import PdfReader
+from sqlalchemy import text as sql
+from sqlalchemy.exc import DatabaseError
 
 from base.business import load_business
+from base.calendar import Period
 from base.database import transaction
 from base.money import Money
 from billing import documents, invoices
+from billing.account_documents import Voucher, load_reminder
+from billing.credit_notes import credit_invoice
 from billing.payments import record_payment
+from billing.qr import qr_image
 from tests.billing.provider import Provider, noon
 from tests.peers.peer import miss, require_peer
 
@@ -93,8 +101,8 @@ def test_an_invoice_says_everything_and_names_as_typed(provider: Provider) -> No
         "Due on 8 Dec 2026",
         "24 Nov 2026 – 23 Dec 2026",
         "Net €34.99",
-        "Tax 5.5 % on €5.00 €0.28",
-        "Tax 20 % on €29.99 €6.00",
+        "VAT 5.5 % on €5.00 €0.28",
+        "VAT 20 % on €29.99 €6.00",
         "Total €41.27",
         "Please pay by 8 Dec 2026",
         f"http://127.0.0.1:8080/invoices/{invoice_id}",
@@ -163,6 +171,30 @@ def test_the_first_pdf_stays_the_document(provider: Provider) -> None:
         assert documents.fetch(tx, "invoice", invoice_id) == first
         assert documents.file_name(tx, "invoice", invoice_id) == "INV-000001.pdf"
         assert documents.fetch(tx, "receipt", invoice_id) is None
+
+
+@pytest.mark.parametrize(
+    "act",
+    ["UPDATE document SET pdf = 'x'", "UPDATE document SET sha256 = 'x'", "DELETE FROM document", "TRUNCATE document"],
+)
+def test_the_database_keeps_what_was_made(provider: Provider, act: str) -> None:
+    with transaction() as tx:
+        documents.store(tx, "invoice", 7, b"%PDF-1.7 the first")
+    with pytest.raises(DatabaseError, match="never changed or deleted"), transaction() as tx:
+        tx.execute(sql(act))
+    with transaction() as tx:
+        assert documents.fetch(tx, "invoice", 7) == b"%PDF-1.7 the first"
+        kept = tx.execute(sql("SELECT sha256 = encode(sha256(pdf), 'hex') FROM document")).scalar_one()
+    assert kept
+
+
+def test_what_a_hand_in_the_tables_has_changed_is_given_to_nobody(provider: Provider) -> None:
+    with transaction() as tx:
+        documents.store(tx, "invoice", 7, b"%PDF-1.7 the first")
+        tx.execute(sql("SET LOCAL session_replication_role = replica"))
+        tx.execute(sql("UPDATE document SET pdf = 'x'"))
+        with pytest.raises(documents.Damaged, match="invoice 7"):
+            documents.fetch(tx, "invoice", 7)
 
 
 def test_the_page_carries_its_style_and_no_markup_of_others(provider: Provider) -> None:
@@ -250,7 +282,78 @@ def test_a_warm_invoice_is_quick(provider: Provider) -> None:
     assert best < 0.5, "the budget is 60 ms; ten times that means something is read or measured again each time"
 
 
+def test_the_press_does_not_hoard_images() -> None:
+    kept = []
+    for number in range(12):
+        documents.render_pdf("".join(qr_image(f"{number} {each}") for each in range(10)))
+        kept.append(len(documents._press().images))
+    assert 0 < max(kept) <= documents.MOST_IMAGES
+
+
 def _cpu_seconds(page: str) -> float:
     begun = time.process_time()
     documents.render_pdf(page)
     return time.process_time() - begun
+
+
+def test_an_invoice_carries_its_data_where_the_provider_wants_it(provider: Provider) -> None:
+    provider.set(company_country="DE", e_invoice="factur-x", bank_iban="DE89370400440532013000")
+    subscriber_id, invoice_id = issue(provider)
+    with transaction() as tx:
+        found = invoices.load_invoice(tx, invoice_id)
+    assert found is not None
+    assert found.buyer["country"] == "", "the invoice of somebody without a country"
+    assert PdfReader(io.BytesIO(make("invoice", invoice_id))).attachments == {}, "the paper goes out all the same"
+    with transaction() as tx:
+        tx.execute(sql("UPDATE subscriber SET country = 'DE'"))
+    provider.service(subscriber_id, provider.plan(1000, "20"), DAY)
+    (second,) = invoices.issue_due(noon(DAY))
+    (xml,) = PdfReader(io.BytesIO(make("invoice", second))).attachments["factur-x.xml"]
+    assert b"<ram:GrandTotalAmount>12.00</ram:GrandTotalAmount>" in xml
+    assert b"<ram:IBANID>DE89370400440532013000</ram:IBANID>" in xml
+
+
+def test_a_credit_note_a_statement_and_a_reminder(provider: Provider) -> None:
+    subscriber_id, invoice_id = issue(provider)
+    with transaction() as tx:
+        business = load_business(tx, provider.vault)
+        note_id = credit_invoice(tx, provider.vault, business, "staff:1", invoice_id, "Outage", noon(DAY))
+        assert note_id is not None
+    text = squeeze(text_of(make("credit_note", note_id)))
+    for part in ("Credit note", "CN-000001", "Corrects INV-000001", "Reason: Outage", "VAT 20 % on €29.99", "€41.27"):
+        assert part in text, text
+    provider.service(subscriber_id, provider.plan(1000, "20"), DAY)
+    invoices.issue_due(noon(DAY))
+    with transaction() as tx:
+        assert documents.file_name(tx, "credit_note", note_id) == "CN-000001.pdf"
+        month = Period(date(2026, 11, 1), date(2026, 12, 1))
+        page = documents.statement_html(tx, business, subscriber_id, month, DAY)
+        reminder = load_reminder(tx, subscriber_id, date(2026, 12, 12), date(2026, 12, 15))
+        assert load_reminder(tx, subscriber_id, date(2026, 12, 8), None) is None, "due that day is not overdue"
+        assert reminder is not None
+        letter = documents.reminder_html(tx, business, subscriber_id, reminder)
+    text = squeeze(text_of(documents.render_pdf(page)))
+    for part in (
+        "Statement of account",
+        "Invoice INV-000001 €41.27 €41.27",
+        "Owed on 30 Nov 2026 €12.00",
+        "Charged €53.27",
+    ):
+        assert part in text, text
+    text = squeeze(text_of(documents.render_pdf(letter)))
+    for part in (
+        f"Dear {STRANGE},",
+        "Please pay by 14 Dec 2026 €12.00",
+        "from 15 Dec 2026 on",
+        "INV-000002 8 Dec 2026 €12.00",
+    ):
+        assert part in text, text
+
+
+def test_vouchers_fill_sheets_of_24(provider: Provider) -> None:
+    cards = [Voucher(f"K7QP-{number:04d}", "30 days", date(2027, 12, 31)) for number in range(25)]
+    with transaction() as tx:
+        pdf = documents.render_pdf(documents.vouchers_html(tx, load_business(tx, provider.vault), cards))
+    assert "K7QP-0023" in text_of(pdf, "-l", "1")
+    second = text_of(pdf, "-f", "2")
+    assert ("K7QP-0024" in second, "K7QP-0023" in second, second.count("Valid until Dec 31, 2027")) == (True, False, 1)

@@ -42,7 +42,7 @@ def pay(provider: Provider, subscriber_id: int, minor: int) -> None:
 
 def reminders() -> list[str]:
     with transaction() as tx:
-        return list(tx.scalars(select(message.c.body).where(message.c.kind == "reminder").order_by(message.c.id)))
+        return list(tx.scalars(select(message.c.body).where(message.c.kind == "reminder_1").order_by(message.c.id)))
 
 
 def test_one_reminder_on_its_day_and_never_again(provider: Provider):
@@ -61,7 +61,7 @@ def test_one_reminder_on_its_day_and_never_again(provider: Provider):
     assert "from Mar 22, 2026 on" in body
     assert f"/invoices/{invoice_id}" in body
     with transaction() as tx:
-        assert tx.scalar(select(message.c.key).where(message.c.kind == "reminder")) == f"reminder:{invoice_id}"
+        assert tx.scalar(select(message.c.key).where(message.c.kind == "reminder_1")) == f"reminder:{invoice_id}"
 
 
 def test_who_has_paid_or_has_no_address_is_not_reminded(provider: Provider):

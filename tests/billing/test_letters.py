@@ -25,7 +25,7 @@ def invoice_text(open: Money) -> str:
         issued_on=date(2026, 2, 27),
         due_on=date(2026, 3, 13),
         lines=[("Home 100 (zoe)", Period(date(2026, 2, 28), date(2026, 3, 31)), eur(2999))],
-        taxes=[TaxGroup(Decimal("20"), eur(2999), eur(600))],
+        taxes=[TaxGroup("VAT", Decimal("20"), "S", eur(2999), eur(600))],
         total=eur(3599),
         open=open,
         link=LINK,
@@ -39,7 +39,7 @@ def invoice_text(open: Money) -> str:
 
 def test_an_invoice_says_what_for_how_much_and_until_when():
     body = invoice_text(eur(3599))
-    assert "  Home 100 (zoe), 28 Feb 2026 to 30 Mar 2026: €29.99\n  Tax 20 %: €6.00\n" in body
+    assert "  Home 100 (zoe), 28 Feb 2026 to 30 Mar 2026: €29.99\n  VAT 20 %: €6.00\n" in body
     assert "Please pay it by 13 Mar 2026." in body
 
 

@@ -14,7 +14,7 @@ from base.tables import access_history, job, policy, trail
 from billing.invoices import balance, issue_due, list_invoices, load_invoice, open_invoices
 from billing.ledger import check_books, statement
 from billing.payments import Recorded, record_payment
-from billing.services import Refused
+from billing.refused import Refused
 from billing.tables import allocation, entry, message, payment, posting
 from billing.tick import run
 from tests.billing.provider import Provider, noon
@@ -98,7 +98,7 @@ def test_a_payment_leaves_its_traces(provider: Provider, anna: int):
             entry, entry.c.id == posting.c.entry_id
         )
         sides = tx.execute(booked.where(entry.c.source == f"payment:{row.id}").order_by(posting.c.id)).all()
-        assert [tuple(side) for side in sides] == [("stripe", None, 3599), ("receivable", anna, -3599)]
+        assert [tuple(side) for side in sides] == [("stripe", None, 3599), ("customer_credit", anna, -3599)]
         assert [line.balance.minor for line in statement(tx, anna)] == [3599, 7198, 10797, 7198]
         mail = tx.execute(select(message).where(message.c.kind == "receipt")).one()
         assert mail.key == f"receipt:{row.id}"

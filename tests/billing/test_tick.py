@@ -9,7 +9,8 @@ from base.access import AccessLevel
 from base.business import load_business
 from base.database import transaction
 from base.money import Money
-from base.tables import access_history, plan, policy
+from base.offers import plan
+from base.tables import access_history, policy
 from billing.ledger import check_books
 from billing.payments import record_payment
 from billing.tables import invoice, message
@@ -91,5 +92,5 @@ def test_a_step_that_fails_keeps_no_other_back(provider: Provider):
     assert "bill: 1 failed" in str(caught.value.exceptions[0])
     with transaction() as tx:
         assert tx.scalar(select(policy.c.level).where(policy.c.service_id == anna)) == AccessLevel.WALLED
-        assert len(tx.execute(select(message).where(message.c.kind == "reminder")).all()) == 1
+        assert len(tx.execute(select(message).where(message.c.kind == "reminder_1")).all()) == 1
         assert len(tx.execute(select(invoice)).all()) == 1

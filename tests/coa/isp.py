@@ -16,9 +16,11 @@ from base import clock, wire
 from base.database import transaction
 from base.money import Money
 from base.nas import add_nas
-from base.tables import access_history, change_feed, coa_attempt, plan, policy, session
+from base.offers import plan
+from base.tables import access_history, change_feed, coa_attempt, policy, session
 from billing.apply import refresh_access
-from billing.services import add_plan, add_service, add_subscriber, set_staff_order
+from billing.plans import add_plan
+from billing.services import add_service, add_subscriber, set_staff_order
 from coa.client import Client
 from coa.exchange import Waits
 from coa.reconcile import Reconciler

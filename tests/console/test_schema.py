@@ -56,12 +56,8 @@ def _entry(tx, amounts):
         .values(day="2026-01-01", text="x", source=f"test:{amounts}", created_at="2026-01-01T00:00:00Z")
         .returning(billing.tables.entry.c.id)
     )
-    for amount in amounts:
-        tx.execute(
-            insert(billing.tables.posting).values(
-                entry_id=entry_id, account="bank", amount_minor=amount, currency="EUR"
-            )
-        )
+    rows = [{"entry_id": entry_id, "account": "bank", "amount_minor": each, "currency": "EUR"} for each in amounts]
+    tx.execute(insert(billing.tables.posting).values(rows))
 
 
 def test_the_database_refuses_an_entry_that_does_not_balance(database):
@@ -77,3 +73,26 @@ def test_the_ledger_is_append_only(database, act):
         _entry(tx, [1, -1])
     with pytest.raises(DatabaseError, match="never changed or deleted"), database.engine.begin() as tx:
         tx.execute(text(act))
+
+
+def test_documents_of_before_get_their_hash():
+    from alembic import command
+    from alembic.config import Config
+
+    engine = connect(create_database())
+    try:
+        with engine.connect() as connection:
+            config = Config()
+            config.set_main_option("script_location", str(schema.MIGRATIONS))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "0002")
+            connection.execute(
+                text("INSERT INTO document (kind, subject_id, pdf, created_at) VALUES ('invoice', 1, 'abc', now())")
+            )
+            command.upgrade(config, "0003")
+            # the test vector of FIPS 180-2 for 'abc'
+            assert connection.scalar(text("SELECT sha256 FROM document")).startswith("ba7816bf8f01cfea414140de5dae2223")
+            connection.rollback()
+    finally:
+        engine.dispose()
+        drop_database(engine.url.render_as_string(hide_password=False))

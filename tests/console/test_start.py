@@ -220,7 +220,14 @@ def test_doctor_looks_into_the_books(tmp_path, database):
     result = run_once(tmp_path, "doctor", environment=environment)
     assert "ok   books: every entry balances" in result.stdout
     with database.engine.begin() as tx:
-        tx.execute(text("INSERT INTO series VALUES ('invoice', 5)"))
+        tx.execute(text("INSERT INTO entry (day, text, source, created_at) VALUES (now(), 'x', 'x', now())"))
+        tx.execute(
+            text(
+                "INSERT INTO posting (entry_id, account, amount_minor, currency) "
+                "SELECT id, side.account, side.minor, 'EUR' FROM entry, "
+                "(VALUES ('receivable', 5), ('bank', -5)) AS side (account, minor)"
+            )
+        )
     result = run_once(tmp_path, "doctor", environment=environment)
     assert result.returncode == 1
     assert "FIX  books: " in result.stdout

@@ -19,7 +19,8 @@ from base.money import Money
 from base.nas import add_nas
 from base.settings import settings
 from base.tables import session, subscriber
-from billing.services import add_plan, add_service, add_subscriber
+from billing.plans import add_plan
+from billing.services import add_service, add_subscriber
 from portal.app import create_app
 from portal.security import limiter
 from portal.tables import staff

@@ -227,3 +227,12 @@ def test_a_secret_is_on_no_page(portal, anna):
         text = browser.get(f"/staff/{path}").text
         assert "secret" not in text.replace("Shared secret", ""), path
         assert "argon2" not in text, path
+
+
+def test_what_did_not_arrive_says_why_and_nothing_that_a_server_wrote_becomes_markup(portal, anna):
+    with transaction() as tx:
+        tx.execute(update(message).values(state="refused", state_reason="550 <script>alert(1)</script>"))
+    page = portal.as_staff().get("/staff/messages?state=failed").text
+    assert "Refused" in page
+    assert "550 &lt;script&gt;" in page
+    assert "<script>alert" not in page

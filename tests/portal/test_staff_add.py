@@ -3,7 +3,8 @@
 from sqlalchemy import func, select
 
 from base.database import transaction
-from base.tables import nas, plan, policy, service, subscriber
+from base.offers import plan
+from base.tables import nas, policy, service, subscriber
 from tests.portal.conftest import post
 
 PLAN = {"name": "Fibre", "price": "69", "cycle_months": "1", "tax_percent": "25", "rate_down": "1000", "rate_up": "0.5"}

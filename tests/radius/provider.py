@@ -6,7 +6,8 @@ from base.crypto import Vault
 from base.database import transaction
 from base.money import Money
 from base.nas import add_nas
-from billing.services import add_plan, add_service, add_subscriber
+from billing.plans import add_plan
+from billing.services import add_service, add_subscriber
 from tests.radius.nas import SECRET
 
 

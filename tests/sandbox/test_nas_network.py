@@ -19,7 +19,8 @@ from base.money import Money
 from base.nas import add_nas
 from base.settings import settings
 from base.tables import change_feed, login_log, radius_node, session
-from billing.services import add_plan, add_service, add_subscriber, set_staff_order
+from billing.plans import add_plan
+from billing.services import add_service, add_subscriber, set_staff_order
 from radius.packet import Code
 from sandbox.nas import Nas, NoAnswer, Rejected, Session
 from sandbox.travel import travel

@@ -78,7 +78,7 @@ def count_rows() -> dict[str, Any]:
             "payments": count(payment),
             "paid_checkouts": count(checkout, checkout.c.state == "paid"),
             "invoices": count(invoice),
-            "reminders": count(message, message.c.kind == "reminder"),
+            "reminders": count(message, message.c.kind == "reminder_1"),
             "sessions": count(session),
             "open_sessions": count(session, session.c.stopped_at.is_(None)),
             "events_not_understood": count(inbox, inbox.c.processed_at.is_(None)),

@@ -1,0 +1,84 @@
+"""Invented facts for every kind of mail: what a template can count on, and what it is tried with before it is saved."""
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+from base.access import Reason
+from base.calendar import Period
+from base.money import Money
+from billing.tax import TaxGroup
+
+_LINK = "https://portal.example/invoices/7"
+_NOTHING = Money(0, "EUR")
+_WHO = {"name": "Ada Lovelace", "link": _LINK}
+_LINE = {"text": "Home 100 (ada)", "period": Period(date(2026, 3, 1), date(2026, 4, 1)), "net": Money(2999, "EUR")}
+_CHARGE = {"text": "Router", "period": None, "net": Money(5000, "EUR")}
+_INVOICE = {
+    **_WHO,
+    "number": "INV-000007",
+    "issued_on": date(2026, 2, 28),
+    "due_on": date(2026, 3, 14),
+    "lines": [_LINE, _CHARGE],
+    "taxes": [TaxGroup("VAT", Decimal(20), "S", Money(7999, "EUR"), Money(1600, "EUR"))],
+    "total": Money(9599, "EUR"),
+    "open": Money(9599, "EUR"),
+}
+_REMINDER = {
+    **_WHO,
+    "number": "INV-000007",
+    "due_on": date(2026, 3, 14),
+    "open": Money(9599, "EUR"),
+    "owed": Money(9599, "EUR"),
+    "wall_on": date(2026, 4, 4),
+    "pay_by": date(2026, 4, 3),
+    "walled": False,
+    "fee": Money(500, "EUR"),
+}
+_REMINDERS: tuple[dict[str, Any], ...] = (
+    _REMINDER,
+    {**_REMINDER, "owed": Money(12000, "EUR"), "wall_on": None, "pay_by": None, "fee": None},
+    {**_REMINDER, "walled": True},
+)
+_RECEIPT = {
+    "name": "Ada Lovelace",
+    "receipt_number": "R-000003",
+    "received_on": date(2026, 3, 20),
+    "amount": Money(10000, "EUR"),
+    "settled": [{"number": "INV-000007", "amount": Money(9599, "EUR")}],
+    "owed": Money(-401, "EUR"),
+    "nothing": _NOTHING,
+}
+_ACCESS = {
+    **_WHO,
+    "login": "ada",
+    "at": datetime(2026, 4, 4, tzinfo=UTC),
+    "reasons": [Reason.DEBT.for_subscriber],
+    "owed": Money(9599, "EUR"),
+    "nothing": _NOTHING,
+}
+_CARD = {**_WHO, "card": "Visa … 4242"}
+_USAGE = {**_WHO, "login": "ada", "cap": 500 * 10**9, "renews_on": date(2026, 4, 1)}
+
+SAMPLES: dict[str, tuple[dict[str, Any], ...]] = {
+    "welcome": (
+        {**_WHO, "number": "00007", "plan": "Home 100", "login": "ada", "starts_on": date(2026, 3, 1)},
+    ),
+    "invoice": (_INVOICE, {**_INVOICE, "open": Money(500, "EUR")}, {**_INVOICE, "open": _NOTHING, "taxes": []}),
+    "receipt": (_RECEIPT, {**_RECEIPT, "owed": _NOTHING}, {**_RECEIPT, "owed": Money(100, "EUR"), "settled": []}),
+    "due_notice": _REMINDERS,
+    "reminder_1": _REMINDERS,
+    "reminder_2": _REMINDERS,
+    "final_notice": _REMINDERS,
+    "suspended": (_ACCESS, {**_ACCESS, "owed": _NOTHING, "reasons": [Reason.STAFF_SUSPENDED.for_subscriber]}),
+    "restored": ({**_ACCESS, "owed": _NOTHING, "reasons": []},),
+    "card_failed": (
+        {**_CARD, "amount": Money(9599, "EUR"), "retry_on": date(2026, 3, 17)},
+        {**_CARD, "amount": Money(9599, "EUR"), "retry_on": None},
+    ),
+    "card_expiring": ({**_CARD, "expires": "04/2026"},),
+    "promise_accepted": ({**_WHO, "amount": Money(9599, "EUR"), "until": date(2026, 4, 10)},),
+    "usage_80": ({**_USAGE, "used": 400 * 10**9, "percent": 80},),
+    "usage_100": ({**_USAGE, "used": 500 * 10**9, "percent": 100},),
+}  # fmt: skip
+"Values of each kind, the first as they mostly are, the others with everything that can be missing or differ."
