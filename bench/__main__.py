@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from bench import accounting, login, start
+from bench import accounting, billing, login, start
 from bench.ground import Ground, prepare
 from bench.process import Broken
 from bench.report import RESULTS, Row, keep, table
@@ -18,6 +18,7 @@ BENCHES: dict[str, tuple[Callable[[Ground], list[Row]], str]] = {
     "start": (start.run, "radius from process start to its first accepted login, and its memory"),
     "login": (login.run, "logins with PAP and Message-Authenticator"),
     "accounting": (accounting.run, "accounting acknowledged once it is on disk, and how far the tables were behind"),
+    "billing": (billing.run, "a month's run over every service, the second run of the day, a review of all access"),
 }
 
 
