@@ -4,10 +4,10 @@ Days that were billed and are not used after all are given back by credit note; 
 """
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, exists, func, insert, select, update
 
 from base import clock
 from base.business import load_business
@@ -117,13 +117,12 @@ def _switching(today: date) -> Any:
         .limit(1)
         .lateral("newest")
     )
-    changed = select(service_plan.c.service_id).where(
-        service_plan.c.from_on <= today, service_plan.c.from_on > today - timedelta(days=400)
-    )
+    changed = service_plan.alias("changed")  # few services ever do; the others are not looked at one by one
+    later = (changed.c.service_id == service.c.id, changed.c.from_on > service.c.starts_on, changed.c.from_on <= today)
     return (
         select(service.c.id, newest.c.plan_id)
         .join(newest, newest.c.plan_id != service.c.plan_id)
-        .where(service.c.id.in_(changed), service.c.starts_on <= today)
+        .where(exists().where(*later))
         .order_by(service.c.id)
     )
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, ScalarSelect, bindparam, delete, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, exists, func, insert, select, update
 
 from base.bulk import copy_rows
 from base.money import Money
@@ -45,10 +45,10 @@ def lock_subscribers(tx: Connection, subscriber_ids: Collection[int]) -> list[in
     return list(tx.scalars(query))
 
 
-def open_of_invoice() -> ScalarSelect[int]:
+def open_of_invoice() -> ColumnElement[int]:
     """How much of an `invoice` row is still to be paid, in minor units, as a correlated subquery."""
     left = select(open_item.c.open_minor).where(open_item.c.invoice_id == invoice.c.id)
-    return func.coalesce(left.scalar_subquery(), 0)  # type: ignore[return-value]
+    return func.coalesce(left.scalar_subquery(), 0)
 
 
 def is_open() -> ColumnElement[bool]:

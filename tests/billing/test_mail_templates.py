@@ -70,6 +70,7 @@ def test_a_mistake_is_said_when_saved(provider: Provider, kind: str, language: s
 @pytest.mark.parametrize("kind", KINDS)
 def test_our_own_templates_could_be_saved(provider: Provider, kind: str) -> None:
     save(provider, kind, "de", built_in(kind))
+    assert ask("SELECT kind, language FROM mail_template") == [(kind, "de")]
 
 
 def test_every_kind_has_a_preview_with_what_is_there(provider: Provider) -> None:
