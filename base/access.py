@@ -27,6 +27,7 @@ class Reason(Enum):
     """Why a service does not have its full plan; value = stable name stored in rows and metrics."""
 
     DEBT = "debt"
+    DEBT_SLOWED = "debt_slowed"
     STAFF_SUSPENDED = "staff_suspended"
     STAFF_BLOCKED = "staff_blocked"
     PAUSED = "paused"
@@ -47,7 +48,11 @@ class Reason(Enum):
 _SENTENCES: dict[Reason, tuple[str, str]] = {
     Reason.DEBT: (
         "An invoice is overdue. As soon as it is paid you are back online at full speed, by itself.",
-        "An invoice has been overdue for longer than the grace time allows.",
+        "An invoice is overdue, and the day that the notice named has come.",
+    ),
+    Reason.DEBT_SLOWED: (
+        "An invoice is overdue, so your line is slower. As soon as it is paid it is as fast as before, by itself.",
+        "An invoice is overdue, and the day that the notice named for going slower has come.",
     ),
     Reason.STAFF_SUSPENDED: (
         "Your service is suspended. Please contact us.",

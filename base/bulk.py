@@ -9,10 +9,16 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 
 def take_ids(tx: Connection, table: Table, count: int) -> list[int]:
-    """The next `count` keys of a table with an identity, in ascending order; a rollback leaves a gap."""
+    """The next `count` keys of a table with an identity, in ascending order; a rollback leaves a gap.
+
+    The transaction has its own id before it has a key: who waits for all transactions up to one knows all keys.
+    """
     if not count:
         return []
-    query = text("SELECT nextval(pg_get_serial_sequence(:name, 'id')) FROM generate_series(1, :count)")
+    query = text(
+        "SELECT nextval(pg_get_serial_sequence(:name, 'id')) FROM generate_series(1, :count) "
+        "WHERE pg_current_xact_id() IS NOT NULL"
+    )
     return list(tx.scalars(query, {"name": table.name, "count": count}))
 
 

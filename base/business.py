@@ -94,10 +94,18 @@ class Business:
     "Whether a bill of nothing becomes an invoice with a number."
     issue_days_before: int = field(default=1, metadata=_at_least(0))
     "Days before its period begins that an invoice is issued."
-    remind_after_days: int = field(default=3, metadata=_at_least(0))
-    "Days after the due date that the reminder is sent."
-    wall_after_days: int = field(default=7, metadata=_at_least(1))
-    "Days after the due date that services are walled in, at the local midnight that begins that day."
+    debt_reach: str = field(default="payer", metadata=_one_of("payer", "service"))
+    "Whether an unpaid invoice touches all services that its payer pays for, or only those that it bills."
+    reduced_rate_down: int = field(default=2_000_000, metadata=_at_least(1))
+    "bit/s towards a subscriber whose line is slowed, at most."
+    reduced_rate_up: int = field(default=1_000_000, metadata=_at_least(1))
+    "bit/s from a subscriber whose line is slowed, at most."
+    bill_run_hold: str = field(default="no", metadata=_one_of("no", "anomalies"))
+    "Whether bills with something severely odd about them wait until somebody releases them, or go out as the others."
+    bill_jump_percent: int = field(default=50, metadata=_at_least(1))
+    "A price that differs by more than so many percent from the last one of the same service is odd ..."
+    bill_jump_least: int = field(default=200, metadata=_at_least(0))
+    "... if it also differs by more than so much, in the smallest unit of the currency."
     walled_rate_down: int = field(default=1_000_000, metadata=_at_least(1))
     "bit/s towards a walled subscriber."
     walled_rate_up: int = field(default=1_000_000, metadata=_at_least(1))
@@ -108,6 +116,14 @@ class Business:
     "Address list (MikroTik) or filter for walled sessions."
     interim_interval: int = field(default=300, metadata=_at_least(60))
     "Seconds between interim accounting records."
+    report_target_dso_days: int = field(default=30, metadata=_at_least(0))
+    "Days of sales outstanding (DSO) at most; `tollkeeper report dso` marks what misses it."
+    report_target_collection_percent: int = field(default=95, metadata=_at_least(0))
+    "Percent of what was invoiced that should be collected at least."
+    report_target_late_percent: int = field(default=10, metadata=_at_least(0))
+    "Percent of the invoices that may be paid late at most."
+    report_target_autopay_percent: int = field(default=30, metadata=_at_least(0))
+    "Percent of the accounts that should pay by themselves at least."
     stripe_secret_key: str = field(default="", repr=False, metadata={"secret": True})
     "Secret API key of your Stripe account; empty: no card payments."
     stripe_webhook_secret: str = field(default="", repr=False, metadata={"secret": True})

@@ -1,7 +1,7 @@
 """Amounts, dates, speeds and sentences as people read them in their language."""
 
 from datetime import date, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from functools import cache
 from gettext import NullTranslations
 from io import BytesIO
@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from babel.core import Locale, UnknownLocaleError
 from babel.dates import format_date as babel_date
 from babel.dates import format_datetime as babel_datetime
-from babel.numbers import format_currency, get_currency_precision
+from babel.numbers import format_currency, format_decimal, get_currency_precision
 
 from base.money import Money
 
@@ -114,3 +114,14 @@ def format_octets(octets: int) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1000
     raise AssertionError
+
+
+def format_number(value: Decimal, places: int, language: str) -> str:
+    """1234.5 with one place → '1,234.5': rounded half up, with the signs of the language."""
+    rounded = value.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_UP)
+    return format_decimal(rounded, format="#,##0." + "0" * places if places else "#,##0", locale=language)
+
+
+def format_month(day: date, language: str) -> str:
+    """'Nov 2026'."""
+    return babel_date(day, format="MMM y", locale=language)

@@ -51,6 +51,8 @@ plan = Table(
     Column("rate_down", BigInteger, nullable=False),  # bit/s
     Column("rate_up", BigInteger, nullable=False),
     Column("pool", Text),
+    Column("walled_billing", Text, nullable=False, server_default="bill"),  # while walled for debt: bill, stop, days
+    Column("walled_stop_days", SmallInteger, nullable=False, server_default="0"),  # with stop: so many days are billed
     Column("retired_on", Date),  # from this day on it is not sold; who has it keeps it
     instant("created_at"),
 )
@@ -76,7 +78,8 @@ service_plan = Table(
     Column("price_reason", Text, nullable=False, server_default=""),
 )
 
-# Days on which a service is paused or, for another reason, not billed. Writer: billing.changes. Readers: portal.
+# Days on which a service is paused or, for another reason, not billed. Writer: billing.changes, billing.walled.
+# Readers: portal.
 skipped_period = Table(
     "skipped_period",
     metadata,
@@ -84,7 +87,19 @@ skipped_period = Table(
     reference("service_id", "service"),
     Column("start_on", Date, nullable=False),
     Column("end_on", Date),  # first day that is billed again; NULL: until somebody says so
-    Column("reason", Text, nullable=False),  # pause
+    Column("reason", Text, nullable=False),  # pause, walled
     Column("note", Text, nullable=False, server_default=""),
+    Column("author", Text, nullable=False),
+)
+
+# Where a service is installed from a day on: moving house is a new row. Writer: billing.moves. Readers: portal.
+service_site = Table(
+    "service_site",
+    metadata,
+    Column("service_id", BigInteger, ForeignKey("service.id"), primary_key=True),
+    Column("from_on", Date, primary_key=True),
+    Column("address", Text, nullable=False),  # postal, several lines
+    reference("nas_id", "nas", nullable=True),
+    Column("port", Text, nullable=False, server_default=""),  # as the NAS names it
     Column("author", Text, nullable=False),
 )

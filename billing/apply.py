@@ -19,6 +19,7 @@ from base.crypto import Vault
 from base.log import alarm
 from base.tables import access_history, policy
 from billing.decide import decide_access
+from billing.dunning.reconnection import charge_reconnections
 from billing.facts import Known, load_facts
 from billing.notices import Change, announce_access
 from billing.terms import build_obeyed
@@ -44,7 +45,7 @@ def refresh_access(tx: Connection, vault: Vault, service_ids: Sequence[int], now
     if not service_ids:
         return []
     business = load_business(tx, vault)
-    known = load_facts(tx, business, service_ids, lock=True)
+    known = load_facts(tx, business, service_ids, now, lock=True)
     before = {
         row.service_id: row
         for row in tx.execute(
@@ -67,7 +68,9 @@ def refresh_access(tx: Connection, vault: Vault, service_ids: Sequence[int], now
         }
         outcomes.append(_compare(each, before.get(each.facts.service_id), fresh, now))
     _write(tx, outcomes, before, because)
-    announce_access(tx, business, _changes(outcomes, before), now)
+    changes = _changes(outcomes, before)
+    announce_access(tx, business, changes, now)
+    charge_reconnections(tx, business, changes, now)
     return [outcome.row["service_id"] for outcome in outcomes if outcome.told]
 
 
@@ -80,6 +83,7 @@ def _changes(outcomes: list[_Outcome], before: dict[int, Row[Any]]) -> list[Chan
             before=AccessLevel(before[row["service_id"]].level),
             now=AccessLevel(row["level"]),
             reasons=tuple(Reason(reason) for reason in row["reasons"]),
+            reasons_before=tuple(Reason(reason) for reason in before[row["service_id"]].reasons),
         )
         for row in (outcome.row for outcome in outcomes)
         if row["service_id"] in before and before[row["service_id"]].level != row["level"]

@@ -4,6 +4,28 @@ Invariants of a double-entry ledger and of open-item accounting; the database's 
 of them while rows are written, these find what got past them (a restore gone wrong, a hand in the tables).
 """
 
+from billing.accounts import ACCOUNTS, BY_TAX_CLASS, PERSONAL
+
+
+def _spelled(query: str) -> str:
+    """A query with the lists of accounts in place of their names."""
+    for name, keys in (("PERSONAL", PERSONAL), ("ACCOUNTS", ACCOUNTS), ("BY_TAX_CLASS", BY_TAX_CLASS)):
+        query = query.replace(f"IN {name}", "IN (" + ", ".join(f"'{key}'" for key in keys) + ")")
+    return query
+
+
+# The numbers of documents: billing.chain asks for this one alone, too.
+UNBROKEN_NUMBERS = (
+    "Series {name} has given the numbers up to {given}; {found} documents carry {least} to {most}: there is a gap.",
+    "SELECT kind.name, coalesce(s.last_number, 0) AS given, kind.found, kind.least, kind.most FROM ("
+    "  SELECT series AS name, count(*) AS found, min(sequence) AS least, max(sequence) AS most FROM invoice "
+    "  GROUP BY series UNION ALL "
+    "  SELECT series, count(*), min(sequence), max(sequence) FROM credit_note GROUP BY series UNION ALL "
+    "  SELECT 'receipt', count(*), 1, count(*) FROM payment HAVING count(*) > 0) kind "
+    "LEFT JOIN series s ON s.name = kind.name "
+    "WHERE kind.most <> coalesce(s.last_number, 0) OR kind.found <> kind.most - kind.least + 1",
+)
+
 # Each query's columns fill the placeholders of its sentence.
 LAWS: tuple[tuple[str, str], ...] = (
     (
@@ -13,11 +35,13 @@ LAWS: tuple[tuple[str, str], ...] = (
     ),
     (
         "Entry {source} has a posting to {account} that does not fit it: exactly the accounts of subscribers name one, "
-        "in the subscriber's currency.",
-        "SELECT e.source, p.account FROM posting p JOIN entry e ON e.id = p.entry_id "
-        "LEFT JOIN subscriber s ON s.id = p.subscriber_id "
-        "WHERE (p.account IN ('receivable', 'customer_credit', 'deposits')) <> (s.id IS NOT NULL) "
-        "OR s.currency <> p.currency",
+        "in the subscriber's currency, and only revenue and unearned name a tax class.",
+        _spelled(
+            "SELECT e.source, p.account FROM posting p JOIN entry e ON e.id = p.entry_id "
+            "LEFT JOIN subscriber s ON s.id = p.subscriber_id "
+            "WHERE (p.account IN PERSONAL) <> (s.id IS NOT NULL) OR s.currency <> p.currency "
+            "OR p.account NOT IN ACCOUNTS OR (p.tax_class_id IS NOT NULL AND p.account NOT IN BY_TAX_CLASS)"
+        ),
     ),
     (
         "Subscriber {number}: the ledger says {booked} in {account}, the open items say {open}.",
@@ -55,15 +79,17 @@ LAWS: tuple[tuple[str, str], ...] = (
         "Invoice {number} has {applied} of another subscriber or currency, or of nothing, applied to it.",
         "SELECT i.number, a.amount_minor AS applied FROM allocation a JOIN invoice i ON i.id = a.invoice_id "
         "LEFT JOIN payment p ON p.id = a.payment_id LEFT JOIN credit_note c ON c.id = a.credit_note_id "
-        "LEFT JOIN write_off w ON w.id = a.write_off_id WHERE a.amount_minor <= 0 OR (i.subscriber_id, i.currency) "
+        "LEFT JOIN write_off w ON w.id = a.write_off_id WHERE (a.amount_minor <= 0 AND a.write_off_id IS NULL) "
+        "OR (i.subscriber_id, i.currency) "
         "<> (coalesce(p.subscriber_id, c.subscriber_id, w.subscriber_id), "
         "coalesce(p.currency, c.currency, w.currency))",
     ),
     (
-        "Write-off {id} of {amount} is applied for {applied}.",
-        "SELECT w.id, w.amount_minor AS amount, sum(a.amount_minor) AS applied FROM write_off w "
-        "LEFT JOIN allocation a ON a.write_off_id = w.id GROUP BY w.id "
-        "HAVING sum(a.amount_minor) IS DISTINCT FROM w.amount_minor",
+        "Write-off {id} of {amount}, of which {back} are taken back, is applied for {applied}.",
+        "SELECT w.id, w.amount_minor AS amount, coalesce(r.minor, 0) AS back, sum(a.amount_minor) AS applied "
+        "FROM write_off w LEFT JOIN allocation a ON a.write_off_id = w.id LEFT JOIN (SELECT write_off_id, "
+        "  sum(amount_minor) AS minor FROM reinstatement GROUP BY write_off_id) r ON r.write_off_id = w.id "
+        "GROUP BY w.id, r.minor HAVING sum(a.amount_minor) IS DISTINCT FROM w.amount_minor - coalesce(r.minor, 0)",
     ),
     (
         "Invoice {number} has {credited} credited of its line {position} of {amount}.",
@@ -89,6 +115,7 @@ LAWS: tuple[tuple[str, str], ...] = (
         "  SELECT 'payment:' || id, subscriber_id, received_on, -amount_minor FROM payment UNION ALL "
         "  SELECT 'credit_note:' || id, subscriber_id, issued_on, -total_minor FROM credit_note UNION ALL "
         "  SELECT 'write_off:' || id, subscriber_id, on_day, -amount_minor FROM write_off UNION ALL "
+        "  SELECT 'reinstatement:' || id, subscriber_id, on_day, amount_minor FROM reinstatement UNION ALL "
         "  SELECT 'allocation:' || a.id, i.subscriber_id, NULL, 0 FROM allocation a JOIN invoice i "
         "  ON i.id = a.invoice_id WHERE a.write_off_id IS NULL), "
         "booked AS (SELECT e.source, e.day, p.subscriber_id, sum(p.amount_minor) AS minor FROM entry e "
@@ -97,7 +124,7 @@ LAWS: tuple[tuple[str, str], ...] = (
         "SELECT coalesce(i.source, b.source) AS source, i.minor, i.day, b.minor AS booked, b.day AS booked_on "
         "FROM item i FULL JOIN booked b ON b.source = i.source "
         "WHERE (i.subscriber_id, coalesce(i.day, b.day), i.minor) IS DISTINCT FROM (b.subscriber_id, b.day, b.minor) "
-        "AND (i.source IS NOT NULL OR b.source ~ '^(invoice|payment|credit_note|write_off|allocation):')",
+        "AND (i.source IS NOT NULL OR b.source ~ '^(invoice|payment|credit_note|write_off|reinstatement|allocation):')",
     ),
     (
         "{service} is billed twice for {day}.",
@@ -126,14 +153,49 @@ LAWS: tuple[tuple[str, str], ...] = (
         "SELECT gateway_id, count(*) AS times FROM payment WHERE gateway_id IS NOT NULL "
         "GROUP BY gateway_id HAVING count(*) > 1",
     ),
+    UNBROKEN_NUMBERS,
     (
-        "Series {name} has given the numbers up to {given}; {found} documents carry {least} to {most}: there is a gap.",
-        "SELECT kind.name, coalesce(s.last_number, 0) AS given, kind.found, kind.least, kind.most FROM ("
-        "  SELECT series AS name, count(*) AS found, min(sequence) AS least, max(sequence) AS most FROM invoice "
-        "  GROUP BY series UNION ALL "
-        "  SELECT series, count(*), min(sequence), max(sequence) FROM credit_note GROUP BY series UNION ALL "
-        "  SELECT 'receipt', count(*), 1, count(*) FROM payment HAVING count(*) > 0) kind "
-        "LEFT JOIN series s ON s.name = kind.name "
-        "WHERE kind.most <> coalesce(s.last_number, 0) OR kind.found <> kind.most - kind.least + 1",
+        "{source} has {booked} of tax class {tax_class} in revenue; its lines come to {lines}.",
+        "WITH line AS (SELECT 'invoice:' || invoice_id AS source, tax_class_id, -sum(net_minor) AS minor "
+        "  FROM invoice_line WHERE kind <> 'deposit' GROUP BY invoice_id, tax_class_id UNION ALL "
+        "  SELECT 'credit_note:' || c.credit_note_id, l.tax_class_id, sum(c.net_minor) FROM credit_note_line c "
+        "  JOIN invoice_line l ON l.id = c.invoice_line_id WHERE l.kind <> 'deposit' "
+        "  GROUP BY c.credit_note_id, l.tax_class_id), "
+        "booked AS (SELECT e.source, p.tax_class_id, sum(p.amount_minor) AS minor FROM posting p "
+        "  JOIN entry e ON e.id = p.entry_id WHERE p.account = 'revenue' AND e.source ~ '^(invoice|credit_note):' "
+        "  GROUP BY e.source, p.tax_class_id) "
+        "SELECT coalesce(l.source, b.source) AS source, coalesce(b.minor, 0) AS booked, "
+        "coalesce(l.minor, 0) AS lines, coalesce(l.tax_class_id, b.tax_class_id, 0) AS tax_class "
+        "FROM line l FULL JOIN booked b ON b.source = l.source "
+        "AND coalesce(b.tax_class_id, 0) = coalesce(l.tax_class_id, 0) "
+        "WHERE coalesce(l.minor, 0) <> coalesce(b.minor, 0)",
+    ),
+    (
+        "Of write-off {id} of {amount}, {back} are taken back.",
+        "SELECT w.id, w.amount_minor AS amount, sum(r.amount_minor) AS back FROM write_off w "
+        "JOIN reinstatement r ON r.write_off_id = w.id GROUP BY w.id "
+        "HAVING sum(r.amount_minor) > w.amount_minor OR min(r.amount_minor) <= 0 "
+        "OR bool_or((r.invoice_id, r.subscriber_id, r.currency) <> (w.invoice_id, w.subscriber_id, w.currency))",
+    ),
+    (
+        "{month} was closed with {closed} {currency} in {account} (tax class {tax_class}); now it is {now}.",
+        "WITH moved AS (SELECT date_trunc('month', e.day)::date AS month, p.account, "
+        "  coalesce(p.tax_class_id, 0) AS class, p.currency, sum(p.amount_minor) AS minor "
+        "  FROM posting p JOIN entry e ON e.id = p.entry_id GROUP BY 1, 2, 3, 4), "
+        "now AS (SELECT c.id, m.account, m.class, m.currency, sum(m.minor) AS minor FROM month_close c "
+        "  JOIN moved m ON m.month <= c.month WHERE c.reopened_at IS NULL GROUP BY 1, 2, 3, 4), "
+        "closed AS (SELECT c.id, b->>'account' AS account, coalesce((b->>'tax_class_id')::bigint, 0) AS class, "
+        "  b->>'currency' AS currency, (b->>'minor')::bigint AS minor FROM month_close c, "
+        "  jsonb_array_elements(c.balances) b WHERE c.reopened_at IS NULL) "
+        "SELECT to_char(c.month, 'YYYY-MM') AS month, account, currency, class AS tax_class, "
+        "coalesce(closed.minor, 0) AS closed, coalesce(now.minor, 0) AS now "
+        "FROM now FULL JOIN closed USING (id, account, class, currency) JOIN month_close c USING (id) "
+        "WHERE coalesce(closed.minor, 0) <> coalesce(now.minor, 0)",
+    ),
+    (
+        "Unearned revenue of {month} (tax class {tax_class}) is put aside but not put back: {rest} are left.",
+        "SELECT split_part(e.source, ':', 2) AS month, coalesce(p.tax_class_id, 0) AS tax_class, "
+        "sum(p.amount_minor) AS rest FROM posting p JOIN entry e ON e.id = p.entry_id WHERE p.account = 'unearned' "
+        "GROUP BY 1, 2 HAVING sum(p.amount_minor) <> 0",
     ),
 )

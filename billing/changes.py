@@ -18,7 +18,7 @@ from base.offers import service_plan, skipped_period
 from base.tables import service, subscriber
 from billing.apply import refresh_access
 from billing.credit_notes import kept_until
-from billing.deed import begin, bill_products_from, boundary_of, plan_of, sell, sold_on
+from billing.deed import Deed, begin, bill_products_from, boundary_of, plan_of, sell, sold_on
 from billing.draft import FAR
 from billing.issue import issue_for_subscribers
 from billing.refused import need
@@ -189,11 +189,16 @@ def resume(tx: Connection, vault: Vault, actor: str, service_id: int) -> None:
         tx.execute(delete(skipped_period).where(skipped_period.c.id == paused.id))
     else:
         tx.execute(update(skipped_period).where(skipped_period.c.id == paused.id).values(end_on=day))
-    if day < deed.row.billed_until:  # the days were given back; what is billed beyond them is billed anew with them
-        deed.give_back(Period(day, FAR), "End of a pause")
-        deed.set(billed_until=kept_until(tx, service_id, day))
-        bill_products_from(tx, service_id, day)
+    bill_again_from(deed, day, "End of a pause")
     deed.end("service.resumed", {"on": day.isoformat()})
+
+
+def bill_again_from(deed: Deed, day: date, reason: str) -> None:
+    """Bill the days from `day` on that were billed and given back, anew with what is billed beyond them."""
+    if day < deed.row.billed_until:
+        deed.give_back(Period(day, FAR), reason)
+        deed.set(billed_until=kept_until(deed.tx, deed.row.id, day))
+        bill_products_from(deed.tx, deed.row.id, day)
 
 
 def set_payer(tx: Connection, vault: Vault, actor: str, service_id: int, payer_id: int) -> None:

@@ -29,6 +29,7 @@ from billing.settle import add_credit, apply_credits, lock_subscribers, write_do
 from billing.tables import credit_note, credit_note_line, invoice, invoice_line, open_item, write_off
 from billing.tax import Taxed, Totals
 from billing.tax import credit as worth
+from billing.write_offs import reinstate
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +58,13 @@ def credit_unused(
 
 
 def unused_of(
-    tx: Connection, service_id: int, days: Period, *, only_plan: bool = False, only_product: int | None = None
-) -> list[Credit]:
-    """What was billed of a service for `days` and not given back yet, line by line."""
+    tx: Connection, service_id: int, days: Period, *,
+    only_plan: bool = False, only_product: int | None = None, whole_too: bool = False,
+) -> list[Credit]:  # fmt: skip
+    """What was billed of a service for `days` and not given back yet, line by line.
+
+    `whole_too`: also of lines that do not cost by the day; without it they are given back whole or not at all.
+    """
     query = (
         select(invoice_line, invoice.c.currency)
         .join(invoice, invoice.c.id == invoice_line.c.invoice_id)
@@ -93,7 +98,7 @@ def unused_of(
             credited=tuple(by_day.get(row.id, ())),
         )
         for row in rows
-        if row.by_day or days.start <= row.period_start
+        if whole_too or row.by_day or days.start <= row.period_start
     ]
     return [each for each in unused(billed, days) if each.amount]
 
@@ -169,18 +174,27 @@ def issue_credit_note(
     nets = dict(zip([row.id for row in lines], totals.nets, strict=True))
     copy_rows(tx, credit_note_line, _rows(credit_note_id, lines, parts, nets))
     deposits = total((nets[row.id] for row in lines if row.kind == "deposit"), original.currency)
+    revenue: dict[int | None, Money] = {}
+    for row in lines:
+        if row.kind != "deposit":
+            known = revenue.get(row.tax_class_id, Money(0, original.currency))
+            revenue[row.tax_class_id] = known + nets[row.id]
     post(
         tx,
         today,
         f"Credit note {document.number} for invoice {original.number}",
         f"credit_note:{credit_note_id}",
         [
-            Posting("revenue", None, totals.net - deposits),
+            *(Posting("revenue", None, net, tax_class) for tax_class, net in revenue.items()),
             Posting("deposits", original.subscriber_id, deposits),
             Posting("tax", None, totals.tax),
             Posting("customer_credit", original.subscriber_id, -totals.total),
         ],
     )
+    # What was written off of it was no debt as far as it is credited now; only what was paid becomes credit.
+    still_open = tx.scalar(select(open_item.c.open_minor).where(open_item.c.invoice_id == invoice_id)) or 0
+    lost = Money(max(0, totals.total.minor - still_open), original.currency)
+    reinstate(tx, author, invoice_id, lost, "bad_debt", f"Credit note {document.number}", now, today)
     add_credit(tx, original.subscriber_id, totals.total, credit_note_id=credit_note_id)
     apply_credits(tx, [original.subscriber_id], now, today)
     trail.record(
@@ -191,6 +205,12 @@ def issue_credit_note(
     jobs.enqueue(tx, jobs.Kind.RENDER_DOCUMENT, {"kind": "credit_note", "id": credit_note_id})
     refresh_access(tx, vault, services_of(tx, original.subscriber_id), now, because=f"credit_note:{credit_note_id}")
     return int(credit_note_id)
+
+
+def worth_of(tx: Connection, invoice_id: int, parts: Sequence[Part]) -> Totals:
+    """What a credit note over these parts of an invoice would come to; Refused as `issue_credit_note` refuses."""
+    lines, given = _lines(tx, invoice_id)
+    return _worth(lines, given, parts, lines[0].currency)
 
 
 def write_off_invoice(

@@ -1,8 +1,8 @@
 """Which access a service may have, decided from facts.
 
 Rule 1: nothing here reads a clock, a setting, a socket or a database; facts and the time come in as arguments.
-Rule 2: every rule gives a verdict with the local date at which time alone would change it; the worst verdict wins,
-every verdict that is not FULL is a reason, and the earliest of the dates is when the decision must be reviewed.
+Rule 2: every rule gives a verdict with the instant at which time alone would change it; the worst verdict wins,
+every verdict that is not FULL is a reason, and the earliest of the instants is when the decision must be reviewed.
 """
 
 from collections.abc import Callable
@@ -12,6 +12,40 @@ from zoneinfo import ZoneInfo
 
 from base.access import AccessLevel, Decision, Reason
 from base.calendar import Period, local_date, local_midnight
+from billing.dunning.window import ALWAYS, Window
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """One open invoice that is dunned."""
+
+    due_on: date
+    open: int
+    "Minor units."
+    reduce_on: date | None = None
+    "The day that a notice has named for going slower; None: no notice arrived in time."
+    wall_on: date | None = None
+    "The day that a notice has named for walling in."
+    awaited: tuple[date, ...] = ()
+    "Days named by notices of which it is not known yet whether they arrive in time."
+
+
+@dataclass(frozen=True, slots=True)
+class Debt:
+    """What a service's payer owes, as far as dunning has come."""
+
+    invoices: tuple[Owed, ...]
+    already: AccessLevel = AccessLevel.FULL
+    "What debt has brought the service to so far."
+    minimum: int = 0
+    "Minor units; less than that overdue takes nothing away."
+    window: Window = ALWAYS
+    held_until: date | None = None
+    "First day on which no promise and no exemption holds."
+    doubt_until: datetime | None = None
+    "Until then they may have paid without our knowing, because Stripe is not heard from."
+    demanded: bool = False
+    "A reconnection fee that has to be paid first is open."
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +58,9 @@ class Facts:
     "First day without service."
     staff_order: str
     "'none', 'suspended' or 'blocked'."
-    oldest_due_on: date | None
-    "Due date of the payer's oldest invoice that is not fully paid."
-    wall_after_days: int
-    "Days after the due date at which debt walls the service in (1 or more)."
     zone: ZoneInfo
+    debt: Debt | None = None
+    "None when no notice has named a date."
     pauses: tuple[Period, ...] = ()
     "Days on which the service is paused, in order."
 
@@ -40,23 +72,25 @@ class Verdict:
     level: AccessLevel
     reason: Reason | None
     "None exactly when the level is FULL."
-    until: date | None
-    "The local date that changes this verdict by itself."
+    until: datetime | None
+    "The instant (UTC) that changes this verdict by itself."
 
 
 _FINE = Verdict(AccessLevel.FULL, None, None)
 
 
-def by_term(facts: Facts, today: date) -> Verdict:
+def by_term(facts: Facts, now: datetime) -> Verdict:
     """Before its first day and after its last a service is blocked; one cancelled before it began has ended."""
+    today = local_date(now, facts.zone)
     if facts.ends_on is not None and facts.ends_on <= max(today, facts.starts_on):
         return Verdict(AccessLevel.BLOCKED, Reason.ENDED, None)
     if today < facts.starts_on:
-        return Verdict(AccessLevel.BLOCKED, Reason.NOT_ACTIVE_YET, facts.starts_on)
-    return Verdict(AccessLevel.FULL, None, facts.ends_on)
+        return Verdict(AccessLevel.BLOCKED, Reason.NOT_ACTIVE_YET, local_midnight(facts.starts_on, facts.zone))
+    until = None if facts.ends_on is None else local_midnight(facts.ends_on, facts.zone)
+    return Verdict(AccessLevel.FULL, None, until)
 
 
-def by_staff(facts: Facts, today: date) -> Verdict:
+def by_staff(facts: Facts, now: datetime) -> Verdict:
     """What a member of staff ordered holds until somebody takes it back."""
     if facts.staff_order == "blocked":
         return Verdict(AccessLevel.BLOCKED, Reason.STAFF_BLOCKED, None)
@@ -65,42 +99,74 @@ def by_staff(facts: Facts, today: date) -> Verdict:
     return _FINE
 
 
-def by_pause(facts: Facts, today: date) -> Verdict:
+def by_pause(facts: Facts, now: datetime) -> Verdict:
     """A paused service reaches only the portal, where the pause can be ended."""
+    today = local_date(now, facts.zone)
     for pause in facts.pauses:
         if today < pause.start:
-            return Verdict(AccessLevel.FULL, None, pause.start)
+            return Verdict(AccessLevel.FULL, None, local_midnight(pause.start, facts.zone))
         if today < pause.end:
-            until = None if pause.end == date.max else pause.end
+            until = None if pause.end == date.max else local_midnight(pause.end, facts.zone)
             return Verdict(AccessLevel.WALLED, Reason.PAUSED, until)
     return _FINE
 
 
-def wall_on(oldest_due_on: date, wall_after_days: int) -> date:
-    """The local date at whose first instant debt walls the services in."""
-    return oldest_due_on + timedelta(days=wall_after_days)
+def by_debt(facts: Facts, now: datetime) -> Verdict:
+    """Debt takes away what a notice has named, on the day it named, within the hours in which that may happen.
 
-
-def by_debt(facts: Facts, today: date) -> Verdict:
-    """Debt walls in once the grace time after the oldest due date is over."""
-    if facts.oldest_due_on is None:
+    What was taken stays taken until it is paid, a promise is accepted or an exemption begins: neither a weekend nor
+    the silence of Stripe gives it back.
+    """
+    debt, zone = facts.debt, facts.zone
+    if debt is None:
         return _FINE
-    day = wall_on(facts.oldest_due_on, facts.wall_after_days)
-    if today >= day:
+    walls = [now if debt.held_until is None else local_midnight(debt.held_until, zone)] if debt.demanded else []
+    walls += [_begins(debt, day, AccessLevel.WALLED, zone, now) for day in _days(debt, "wall_on")]
+    slows = [_begins(debt, day, AccessLevel.REDUCED, zone, now) for day in _days(debt, "reduce_on")]
+    awaited = [local_midnight(day, zone) for each in debt.invoices for day in each.awaited]
+    if any(begin <= now for begin in walls):
         return Verdict(AccessLevel.WALLED, Reason.DEBT, None)
-    return Verdict(AccessLevel.FULL, None, day)
+    until = min((instant for instant in walls + slows + awaited if instant > now), default=None)
+    if any(begin <= now for begin in slows):
+        return Verdict(AccessLevel.REDUCED, Reason.DEBT_SLOWED, until)
+    return Verdict(AccessLevel.FULL, None, until)
 
 
-RULES: tuple[Callable[[Facts, date], Verdict], ...] = (by_term, by_staff, by_debt, by_pause)
+def _days(debt: Debt, what: str) -> list[date]:
+    """The days named for it, from which on enough is overdue."""
+    enough = _enough_on(debt)
+    named = (getattr(each, what) for each in debt.invoices)
+    return [] if enough is None else [max(day, enough) for day in named if day is not None]
+
+
+def _enough_on(debt: Debt) -> date | None:
+    """The first day on which the minimum is overdue; None: never by these invoices."""
+    overdue = 0
+    for each in sorted(debt.invoices, key=lambda each: each.due_on):
+        overdue += each.open
+        if overdue >= debt.minimum:
+            return each.due_on + timedelta(days=1)
+    return None
+
+
+def _begins(debt: Debt, day: date, level: AccessLevel, zone: ZoneInfo, now: datetime) -> datetime:
+    """When what was named for `day` takes hold, as seen at `now`; not later than `now`: it does."""
+    begin = local_midnight(day if debt.held_until is None else max(day, debt.held_until), zone)
+    if debt.already >= level:
+        return begin
+    if debt.doubt_until is not None:
+        begin = max(begin, debt.doubt_until)
+    return debt.window.next_open(max(begin, now), zone)
+
+
+RULES: tuple[Callable[[Facts, datetime], Verdict], ...] = (by_term, by_staff, by_debt, by_pause)
 
 
 def decide_access(facts: Facts, now: datetime) -> Decision:
     """The worst verdict of all rules, every reason (worst first), and when time alone will change it."""
-    today = local_date(now, facts.zone)
-    verdicts = sorted((rule(facts, today) for rule in RULES), key=lambda verdict: -verdict.level)
-    dates = [verdict.until for verdict in verdicts if verdict.until is not None]
+    verdicts = sorted((rule(facts, now) for rule in RULES), key=lambda verdict: -verdict.level)
     return Decision(
         level=verdicts[0].level,
         reasons=tuple(verdict.reason for verdict in verdicts if verdict.reason is not None),
-        review_at=local_midnight(min(dates), facts.zone) if dates else None,
+        review_at=min((verdict.until for verdict in verdicts if verdict.until is not None), default=None),
     )

@@ -1,17 +1,17 @@
 """Facts for decisions, loaded under lock: one query per kind of fact, however many services."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
 
 from sqlalchemy import Connection, func, select
 
 from base.business import Business
 from base.calendar import Period
 from base.offers import plan, skipped_period
-from base.tables import service
-from billing.decide import Facts
-from billing.tables import open_item
+from base.tables import policy, service
+from billing.decide import Debt, Facts
+from billing.dunning.debts import load_debts, reached
 from billing.terms import Line
 
 
@@ -26,11 +26,14 @@ class Known:
     payer_id: int
 
 
-def load_facts(tx: Connection, business: Business, service_ids: Sequence[int], *, lock: bool) -> list[Known]:
+def load_facts(
+    tx: Connection, business: Business, service_ids: Sequence[int], now: datetime, *, lock: bool
+) -> list[Known]:
     """The facts of these services; with `lock` their rows are locked first, so that what is read stays true."""
     query = (
-        select(service, plan.c.rate_down, plan.c.rate_up, plan.c.pool)
+        select(service, plan.c.rate_down, plan.c.rate_up, plan.c.pool, policy.c.reasons)
         .join(plan, plan.c.id == service.c.plan_id)
+        .outerjoin(policy, policy.c.service_id == service.c.id)
         .where(service.c.id == func.any(list(service_ids)))
         .order_by(service.c.id)
     )
@@ -38,7 +41,7 @@ def load_facts(tx: Connection, business: Business, service_ids: Sequence[int], *
         query = query.with_for_update(of=service, key_share=True)
     rows = tx.execute(query).all()
     pauses = _pauses(tx, service_ids)
-    debts = oldest_due(tx, sorted({row.payer_id for row in rows}))
+    debts = load_debts(tx, business, sorted({row.payer_id for row in rows}), now)
     return [
         Known(
             facts=Facts(
@@ -46,9 +49,8 @@ def load_facts(tx: Connection, business: Business, service_ids: Sequence[int], *
                 starts_on=row.starts_on,
                 ends_on=row.ends_on,
                 staff_order=row.staff_order,
-                oldest_due_on=debts.get(row.payer_id),
-                wall_after_days=business.wall_after_days,
                 zone=business.zone,
+                debt=_debt(debts.get(row.payer_id, {}), row.id, row.reasons or ()),
                 pauses=pauses.get(row.id, ()),
             ),
             line=Line(
@@ -66,6 +68,11 @@ def load_facts(tx: Connection, business: Business, service_ids: Sequence[int], *
     ]
 
 
+def _debt(debts: Mapping[int | None, Debt], service_id: int, reasons: Collection[str]) -> Debt | None:
+    debt = debts.get(service_id, debts.get(None))
+    return None if debt is None else replace(debt, already=reached(reasons))
+
+
 def _pauses(tx: Connection, service_ids: Sequence[int]) -> dict[int, tuple[Period, ...]]:
     query = select(skipped_period).where(
         skipped_period.c.service_id == func.any(list(service_ids)), skipped_period.c.reason == "pause"
@@ -74,13 +81,3 @@ def _pauses(tx: Connection, service_ids: Sequence[int]) -> dict[int, tuple[Perio
     for row in tx.execute(query.order_by(skipped_period.c.start_on)):
         found[row.service_id] = (*found.get(row.service_id, ()), Period(row.start_on, row.end_on or date.max))
     return found
-
-
-def oldest_due(tx: Connection, subscriber_ids: Sequence[int]) -> dict[int, date]:
-    """The due date of each subscriber's oldest invoice with something still open."""
-    query = (
-        select(open_item.c.subscriber_id, func.min(open_item.c.due_on).label("due_on"))
-        .where(open_item.c.subscriber_id == func.any(list(subscriber_ids)))
-        .group_by(open_item.c.subscriber_id)
-    )
-    return {row.subscriber_id: row.due_on for row in tx.execute(query)}

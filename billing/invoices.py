@@ -1,7 +1,9 @@
 """Invoices: issuing all that is due, and reading them for pages, documents and payments."""
 
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 from sqlalchemy import Connection, select
 
@@ -14,11 +16,13 @@ from base.money import Money
 from base.settings import settings
 from base.tables import job
 from billing.allocation import OpenInvoice
+from billing.bill_holds import begin_holding, end_holds, hold_back
+from billing.bill_runs import count_issued, end_run, note_held
 from billing.issue import due_subscribers, issue_for_subscribers
 from billing.ledger import receivable
 from billing.paper import groups_from_json, taxes_from_json
 from billing.settle import open_invoices, open_of_invoice
-from billing.sweep import sweep
+from billing.sweep import Unfinished, sweep
 from billing.tables import entry, invoice, invoice_line, message, open_item, posting
 from billing.tax import Tax, TaxGroup, percent_text
 
@@ -100,28 +104,51 @@ def issue_for_subscriber(
     return next(iter(issue_for_subscribers(tx, vault, business, [subscriber_id], now)), None)
 
 
-def issue_due(now: datetime) -> list[int]:
+def issue_due(now: datetime, progress: Callable[[int, int], None] = lambda done, of: None) -> list[int]:
     """The bill run: issue every invoice that is due, missed periods included; returns their ids.
 
     Harmless at any time, any number of times and from many processes at once. Raises sweep.Unfinished when somebody
-    could not be billed; everybody else is.
+    could not be billed; everybody else is. `progress` is told how many subscribers of how many are done.
     """
     vault = open_vault(settings().secret_keys)
+    began = time.monotonic()
     with transaction() as tx:
         business = load_business(tx, vault)
-        due = due_subscribers(tx, local_date(now, business.zone), business.issue_days_before)
+        today = local_date(now, business.zone)
+        due = due_subscribers(tx, today, business.issue_days_before)
+        holding = begin_holding(tx, business, due)
 
-    issued = 0
+    issued = done = 0
 
     def issue(tx: Connection, subscriber_ids: list[int]) -> list[int]:
-        nonlocal issued
-        made = issue_for_subscribers(tx, vault, load_business(tx, vault), subscriber_ids, now)
+        nonlocal issued, done
+        business = load_business(tx, vault)
+        going, held = hold_back(tx, business, subscriber_ids, today) if holding else (subscriber_ids, {})
+        made = issue_for_subscribers(tx, vault, business, going, now)
         if (issued + len(made)).bit_length() > issued.bit_length() and issued >= CHUNK:  # it has doubled
             learn_sizes(tx, GROWING, issued)
         issued += len(made)
+        done += len(subscriber_ids)
+        progress(done, len(due))
+        if holding:
+            end_holds(tx, going)
+        if held:
+            note_held(tx, today, now, held)
+        if made:
+            count_issued(tx, today, now, made)
         return made
 
-    return sweep("bill", due, issue, size=CHUNK)
+    def end(failures: Mapping[int, Exception]) -> None:
+        with transaction() as tx:
+            end_run(tx, today, now, now + timedelta(seconds=time.monotonic() - began), failures)
+
+    try:
+        made = sweep("bill", due, issue, size=CHUNK)
+    except Unfinished as unfinished:
+        end(unfinished.failures)
+        raise
+    end({})
+    return made
 
 
 def balance(tx: Connection, subscriber_id: int) -> Money:

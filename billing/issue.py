@@ -5,7 +5,7 @@ services' rows are locked from before the draft to the commit, so a second run f
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -16,11 +16,12 @@ from base.bulk import copy_rows, take_ids
 from base.business import Business
 from base.calendar import local_date
 from base.crypto import Vault
-from base.money import Money, total
+from base.money import Money
 from base.settings import settings
 from base.tables import service, subscriber
 from billing.apply import refresh_access
-from billing.draft import Due, due_lines
+from billing.draft import Due, Recurring, due_lines
+from billing.dunning.cases import announced
 from billing.ledger import Entry, Posting, post_all
 from billing.letters import invoice_letter
 from billing.mail_sources import load_sources
@@ -33,6 +34,8 @@ from billing.settle import add_open_items, apply_credits, lock_subscribers, open
 from billing.tables import charge, invoice, invoice_line
 from billing.tax import Tax, Taxed, Totals, compute
 from billing.taxes import load_taxes, treated
+
+FEES = ("late_fee", "reconnection")  # kinds of charge that dunning brings
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,11 @@ class Draft:
     def total(self) -> Money:
         """What is to be paid."""
         return self.totals.total
+
+    @property
+    def dunned(self) -> bool:
+        """Whether it starts dunning of its own: fees alone do not."""
+        return any(line.kind not in FEES for line in self.lines)
 
 
 def due_subscribers(tx: Connection, today: date, issue_days_before: int) -> list[int]:
@@ -79,9 +87,13 @@ def issue_for_subscribers(
     ids = _write(tx, business, drafts, documents, today, due_ons, now)
     numbers = [each.number for each in documents]
     post_all(tx, [_entry(*each, today) for each in zip(drafts, ids, numbers, strict=True) if each[0].total])
-    waiting = zip(ids, (draft.payer.id for draft in drafts), due_ons, (draft.total for draft in drafts), strict=True)
-    add_open_items(tx, list(waiting))
+    waiting = [
+        (invoice_id, draft.payer.id, due_on, draft.total, draft.dunned)
+        for draft, invoice_id, due_on in zip(drafts, ids, due_ons, strict=True)
+    ]
+    add_open_items(tx, waiting)
     payers = sorted({draft.payer.id for draft in drafts})
+    named = announced(tx, payers)
     apply_credits(tx, payers, now, today)
     still_open = {each.id: each.open for found in open_by_subscriber(tx, payers).values() for each in found}
     sources = load_sources(tx)
@@ -92,19 +104,31 @@ def issue_for_subscribers(
         for draft, invoice_id, number, due_on in zip(drafts, ids, numbers, due_ons, strict=True)
     ]
     queue_all(tx, business, letters)
-    # A new due date is a new day on which time alone may change access.
-    touched = tx.scalars(select(service.c.id).where(service.c.payer_id == func.any(payers)))
+    # what was not announced takes nothing away, so nobody else's access can differ
+    touched = tx.scalars(select(service.c.id).where(service.c.payer_id == func.any(sorted(named))))
     refresh_access(tx, vault, list(touched), now, because="time")
     return ids
 
 
 def draft_for_subscribers(
-    tx: Connection, business: Business, subscriber_ids: Sequence[int], today: date, *, keep: bool
+    tx: Connection,
+    business: Business,
+    subscriber_ids: Sequence[int],
+    today: date,
+    *,
+    keep: bool,
+    runs_before: Sequence[date] = (),
 ) -> list[Draft]:
-    """What would be issued to these subscribers on `today`; `keep`: mark it as billed."""
-    recurring = load_recurring(tx, payers=subscriber_ids)
+    """What would be issued to these subscribers on `today`; `keep`: lock it and mark it as billed.
+
+    `runs_before`: after the runs of these days, for who looks at a day further ahead.
+    """
+    recurring = load_recurring(tx, payers=subscriber_ids, lock=keep)
     theirs = select(service.c.id, service.c.payer_id).where(service.c.payer_id == func.any(list(subscriber_ids)))
     payer_of = {row.id: row.payer_id for row in tx.execute(theirs)}
+    taken: set[int] = set()
+    for day in runs_before:
+        recurring = _run_before(tx, business, subscriber_ids, recurring, payer_of, taken, day)
     billed = [(each, *due_lines(each, today, business.issue_days_before)) for each in recurring]
     if keep:
         mark_billed(tx, [(each, until) for each, _, until in billed])
@@ -112,17 +136,41 @@ def draft_for_subscribers(
     for each, lines, _ in billed:
         if lines:
             due.setdefault(payer_of[each.service_id], []).extend(lines)
-    for payer, line in _charges(tx, subscriber_ids, set(due), today, business.issue_days_before):
+    for payer, line in _charges(tx, subscriber_ids, set(due), today, business.issue_days_before, taken, lock=keep):
         due.setdefault(payer, []).append(line)
     groups = [group for payer, lines in due.items() for group in _group(business, payer, lines)]
     drafts = _draft(tx, groups)
     return [draft for draft in drafts if draft.total or business.empty_invoices == "yes"]
 
 
+def _run_before(
+    tx: Connection,
+    business: Business,
+    subscriber_ids: Sequence[int],
+    recurring: Sequence[Recurring],
+    payer_of: Mapping[int, int],
+    taken: set[int],
+    day: date,
+) -> list[Recurring]:
+    """What recurs as the run of `day` will leave it; the charges that it will take along are added to `taken`."""
+    billed = [(each, *due_lines(each, day, business.issue_days_before)) for each in recurring]
+    payers = {payer_of[each.service_id] for each, lines, _ in billed if lines}
+    charges = _charges(tx, subscriber_ids, payers, day, business.issue_days_before, taken, lock=False)
+    taken |= {line.charge_id for _, line in charges if line.charge_id is not None}
+    return [each if each.billed_until == until else replace(each, billed_until=until) for each, _, until in billed]
+
+
 def _charges(
-    tx: Connection, subscriber_ids: Sequence[int], billed: Collection[int], today: date, days_before: int
+    tx: Connection,
+    subscriber_ids: Sequence[int],
+    billed: Collection[int],
+    today: date,
+    days_before: int,
+    taken: Collection[int],
+    *,
+    lock: bool,
 ) -> list[tuple[int, Due]]:
-    """The waiting charges of those who get an invoice anyway or because a charge wants one."""
+    """The waiting charges, but for those `taken`, of who gets an invoice anyway or because a charge wants one."""
     query = (
         select(charge, subscriber.c.currency)
         .join(subscriber, subscriber.c.id == charge.c.subscriber_id)
@@ -133,9 +181,9 @@ def _charges(
             charge.c.on_day <= today + timedelta(days=days_before),
         )
         .order_by(charge.c.id)
-        .with_for_update(of=charge)
     )
-    rows = tx.execute(query).all()
+    found = tx.execute(query.with_for_update(of=charge) if lock else query).all()
+    rows = [row for row in found if row.id not in taken]
     wanted = {row.subscriber_id for row in rows if row.bill_on is not None and row.bill_on <= today}
     return [
         (
@@ -243,6 +291,7 @@ def _write(
                 "amount_minor": line.amount.minor,
                 "inclusive": line.inclusive,
                 "by_day": line.by_day,
+                "tax_class_id": line.tax_class_id,
                 "net_minor": net.minor,
                 "taxes": taxes_to_json(taxes),
             }
@@ -265,17 +314,20 @@ def _write(
 
 
 def _entry(draft: Draft, invoice_id: int, number: str, day: date) -> Entry:
-    deposits = total(
-        (net for line, net in zip(draft.lines, draft.totals.nets, strict=True) if line.kind == "deposit"),
-        draft.payer.currency,
-    )
+    nothing = Money(0, draft.payer.currency)
+    deposits, revenue = nothing, dict[int, Money]()
+    for line, net in zip(draft.lines, draft.totals.nets, strict=True):
+        if line.kind == "deposit":
+            deposits = deposits + net
+        else:
+            revenue[line.tax_class_id] = revenue.get(line.tax_class_id, nothing) + net
     return Entry(
         day=day,
         text=f"Invoice {number}",
         source=f"invoice:{invoice_id}",
         postings=(
             Posting("receivable", draft.payer.id, draft.total),
-            Posting("revenue", None, deposits - draft.totals.net),
+            *(Posting("revenue", None, -net, tax_class) for tax_class, net in revenue.items()),
             Posting("deposits", draft.payer.id, -deposits),
             Posting("tax", None, -draft.totals.tax),
         ),

@@ -1,8 +1,7 @@
 """The ledger: double entry, append-only; a correction is a reversal. Debits are positive, credits negative.
 
-Accounts of subscribers: 'receivable' (what they owe by open invoices), 'customer_credit' (money and credit notes that
-no invoice has used yet), 'deposits' (theirs until the service ends). Ours: 'revenue', 'tax', 'bad_debt', and 'bank',
-'cash', 'stripe' where money lies.
+Which accounts there are is said in billing.accounts. What a subscriber owes is 'receivable' (open invoices) and
+'customer_credit' (money and credit notes that no invoice has used yet) together. A closed month takes no entries.
 """
 
 from collections.abc import Sequence
@@ -13,14 +12,16 @@ from sqlalchemy import Connection, func, select, text
 
 from base import clock
 from base.bulk import copy_rows, take_ids
+from base.calendar import add_months
 from base.money import Money, total
 from base.tables import subscriber
+from billing.accounts import ACCOUNTS, BY_TAX_CLASS, PERSONAL
+from billing.book_tables import month_close
 from billing.books import LAWS
+from billing.refused import need
 from billing.tables import entry, posting
 
 OWED = ("receivable", "customer_credit")  # together: what a subscriber owes, or has paid in advance
-PERSONAL = (*OWED, "deposits")  # accounts whose postings name the subscriber
-ACCOUNTS = (*PERSONAL, "revenue", "tax", "bad_debt", "bank", "cash", "stripe")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,8 @@ class Posting:
     account: str
     subscriber_id: int | None
     amount: Money
+    tax_class_id: int | None = None
+    "Of accounts in BY_TAX_CLASS only; None there: of before it was kept."
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +59,20 @@ class StatementLine:
 
 
 def post(tx: Connection, day: date, text: str, source: str, postings: Sequence[Posting]) -> int:
-    """Book one entry; returns its id. ValueError when it does not sum to zero, IntegrityError when booked before."""
+    """Book one entry; returns its id. Raises as post_all does, and IntegrityError when it was booked before."""
     return post_all(tx, [Entry(day, text, source, tuple(postings))])[0]
 
 
 def post_all(tx: Connection, entries: Sequence[Entry]) -> list[int]:
-    """Book many entries in two statements; returns their ids in the same order."""
+    """Book many entries in a few statements; returns their ids in the same order.
+
+    Raises ValueError when one does not sum to zero or names an account that there is not, Refused when its month is
+    closed.
+    """
     for each in entries:
         _check(each)
+    if entries:
+        need_open(tx, min(each.day for each in entries))
     now = clock.now()
     ids = take_ids(tx, entry, len(entries))
     copy_rows(
@@ -82,6 +91,7 @@ def post_all(tx: Connection, entries: Sequence[Entry]) -> list[int]:
                 "entry_id": entry_id,
                 "account": side.account,
                 "subscriber_id": side.subscriber_id,
+                "tax_class_id": side.tax_class_id,
                 "amount_minor": side.amount.minor,
                 "currency": side.amount.currency,
             }
@@ -93,6 +103,19 @@ def post_all(tx: Connection, entries: Sequence[Entry]) -> list[int]:
     return ids
 
 
+def first_open_day(tx: Connection) -> date | None:
+    """The first day that takes entries; None while no month is closed."""
+    last = tx.scalar(select(func.max(month_close.c.month)).where(month_close.c.reopened_at.is_(None)))
+    return None if last is None else add_months(last, 1)
+
+
+def need_open(tx: Connection, day: date) -> None:
+    """Refuse a day in a closed month, with a sentence that names the first day that can be used."""
+    first = first_open_day(tx)
+    sentence = f"The books are closed for {day:%Y-%m}: the first day that can be used is {first}."
+    need(first is None or day >= first, sentence, "day")
+
+
 def _check(each: Entry) -> None:
     """Refuse before the database does, with a sentence that names the entry."""
     if not any(side.amount for side in each.postings):
@@ -102,6 +125,8 @@ def _check(each: Entry) -> None:
             raise ValueError(f"entry {each.source}: there is no account {side.account!r}")
         if (side.account in PERSONAL) != (side.subscriber_id is not None):
             raise ValueError(f"entry {each.source}: exactly the postings of {', '.join(PERSONAL)} name a subscriber")
+        if side.tax_class_id is not None and side.account not in BY_TAX_CLASS:
+            raise ValueError(f"entry {each.source}: only postings of {', '.join(BY_TAX_CLASS)} name a tax class")
     for currency in {side.amount.currency for side in each.postings}:
         rest = total((side.amount for side in each.postings if side.amount.currency == currency), currency)
         if rest:

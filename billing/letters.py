@@ -56,15 +56,18 @@ def reminder_letter(
     today: date,
     link: str,
     kind: str = "reminder_1",
+    reduce_on: date | None = None,
+    end_on: date | None = None,
     fee: Money | None = None,
+    fee_ahead: Money | None = None,
     language: str | None = None,
     sources: Sources | None = None,
 ) -> Letter:
     """An invoice is due or overdue: how much, since when, and what happens to the services on which date.
 
     `kind` is due_notice, reminder_1, reminder_2 or final_notice; `owed` is open on all the subscriber's invoices
-    together; `wall_on` is None when no service is at stake; `fee` is added when the next step comes (reminder_2) or
-    was added (final_notice).
+    together; `reduce_on`, `wall_on` and `end_on` are the days on which the line gets slower, reaches only the payment
+    pages, and ends, where this message names them; `fee` was added with it, `fee_ahead` comes with the next message.
     """
     return write(
         kind,
@@ -76,10 +79,13 @@ def reminder_letter(
         due_on=due_on,
         open=open,
         owed=owed,
+        reduce_on=reduce_on,
         wall_on=wall_on,
+        end_on=end_on,
         pay_by=None if wall_on is None else wall_on - timedelta(days=1),
         walled=wall_on is not None and today >= wall_on,
         fee=fee,
+        fee_ahead=fee_ahead,
         link=link,
     )
 
@@ -164,5 +170,28 @@ def access_letter(
         reasons=[reason.for_subscriber for reason in reasons],
         owed=owed,
         nothing=Money(0, owed.currency),
+        link=link,
+    )
+
+
+def promise_letter(
+    business: Business,
+    *,
+    name: str,
+    amount: Money,
+    until: date,
+    link: str,
+    language: str | None = None,
+    sources: Sources | None = None,
+) -> Letter:
+    """A promise to pay was accepted: how much, until when."""
+    return write(
+        "promise_accepted",
+        business,
+        language=language,
+        sources=sources,
+        name=name,
+        amount=amount,
+        until=until,
         link=link,
     )

@@ -30,14 +30,21 @@ _REMINDER = {
     "due_on": date(2026, 3, 14),
     "open": Money(9599, "EUR"),
     "owed": Money(9599, "EUR"),
+    "reduce_on": date(2026, 3, 28),
     "wall_on": date(2026, 4, 4),
+    "end_on": date(2026, 6, 14),
     "pay_by": date(2026, 4, 3),
     "walled": False,
     "fee": Money(500, "EUR"),
+    "fee_ahead": Money(500, "EUR"),
 }
 _REMINDERS: tuple[dict[str, Any], ...] = (
     _REMINDER,
-    {**_REMINDER, "owed": Money(12000, "EUR"), "wall_on": None, "pay_by": None, "fee": None},
+    {
+        **_REMINDER,
+        **dict.fromkeys(("reduce_on", "wall_on", "end_on", "pay_by", "fee", "fee_ahead")),
+        "owed": Money(12000, "EUR"),
+    },
     {**_REMINDER, "walled": True},
 )
 _RECEIPT = {

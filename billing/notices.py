@@ -30,6 +30,7 @@ class Change:
     before: AccessLevel
     now: AccessLevel
     reasons: tuple[Reason, ...]
+    reasons_before: tuple[Reason, ...]
 
     @property
     def kind(self) -> str | None:

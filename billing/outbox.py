@@ -52,6 +52,12 @@ def queue_all(tx: Connection, business: Business, letters: Sequence[Outgoing]) -
     _insert(tx, rows)
 
 
+def channel_of(business: Business, reach: Reach, kind: str, bad: Collection[str]) -> str:
+    """How a message of this kind reaches a subscriber first: mail, sms, paper or none; `bad` addresses take no mail."""
+    good = [each for each in reach.addresses(kind) if each.lower() not in bad]
+    return next(_routes(business, reach, Outgoing(reach.subscriber_id, kind, "", "", ""), good))[0]
+
+
 def take_over(tx: Connection, business: Business, failed: Row[Any]) -> None:
     """A message did not arrive: have the next channel carry it, if there is one."""
     letter = Outgoing(
@@ -94,6 +100,16 @@ def mark_printed(tx: Connection, message_ids: Collection[int], now: datetime) ->
         update(message)
         .where(message.c.id == func.any(list(message_ids)), message.c.state == "paper")
         .values(state="sent", sent_at=now)
+    )
+
+
+def withdraw(tx: Connection, keys: Collection[str], because: str) -> None:
+    """Do not send or print these messages any more, where they have not left yet."""
+    every = [f"{key}{suffix}" for key in keys for suffix in ("", ":sms", ":paper")]
+    tx.execute(
+        update(message)
+        .where(message.c.key == func.any(every), message.c.state.in_(["queued", "paper"]))
+        .values(state="withdrawn", state_reason=because)
     )
 
 

@@ -24,6 +24,7 @@ from billing.refused import Refused
 from billing.services import services_of
 from billing.settle import add_credit, apply_credits, lock_subscribers
 from billing.tables import allocation, invoice, payment
+from billing.write_offs import recover_named
 
 ACCOUNT_OF = {"cash": "cash", "transfer": "bank", "card": "stripe"}  # method -> where the money lies
 
@@ -52,10 +53,10 @@ def record_payment(
 ) -> Recorded:
     """Record money from a subscriber and everything that follows from it; the caller commits.
 
-    The money goes to the open invoices named in `invoice_ids`, then to the one due first; what is left over is credit
-    that the next invoice uses. A `gateway_id` (Stripe's pi_…) is recorded once: the second time nothing happens.
-    Raises services.Refused when the amount, its currency or the method cannot be, or the gateway id came before with
-    another payer or amount.
+    The money goes to the open invoices named in `invoice_ids`, then to the one due first, then to what was written off
+    of those named; what is left over is credit that the next invoice uses. A `gateway_id` (Stripe's pi_…) is recorded
+    once: the second time nothing happens. Raises services.Refused when the amount, its currency or the method cannot
+    be, its month is closed in the books, or the gateway id came before with another payer or amount.
     """
     if not lock_subscribers(tx, [subscriber_id]):
         raise Refused("There is no such subscriber.", "subscriber_id")
@@ -93,6 +94,7 @@ def record_payment(
     )
     add_credit(tx, subscriber_id, amount, payment_id=payment_id)
     apply_credits(tx, [subscriber_id], now, today, prefer=invoice_ids)
+    recover_named(tx, author, subscriber_id, invoice_ids, now, today)
     trail.record(
         tx,
         author,

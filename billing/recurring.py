@@ -19,11 +19,16 @@ from billing.tables import discount, product, service_product
 Found = dict[int, list[Any]]
 
 
-def load_recurring(tx: Connection, *, payers: Collection[int] = (), services: Collection[int] = ()) -> list[Recurring]:
-    """All that recurs of the services that `payers` pay for or that are named, service by service; rows are locked."""
+def load_recurring(
+    tx: Connection, *, payers: Collection[int] = (), services: Collection[int] = (), lock: bool = True
+) -> list[Recurring]:
+    """All that recurs of the services that `payers` pay for or that are named, service by service.
+
+    The services' rows are locked, except for who only looks.
+    """
     wanted = or_(service.c.payer_id == func.any(list(payers)), service.c.id == func.any(list(services)))
-    query = select(service).where(wanted).order_by(service.c.id).with_for_update(of=service, key_share=True)
-    rows = tx.execute(query).all()
+    query = select(service).where(wanted).order_by(service.c.id)
+    rows = tx.execute(query.with_for_update(of=service, key_share=True) if lock else query).all()
     ids = [row.id for row in rows]
     plans, prices = _plans(tx, ids)
     skipped, discounts, products = _skipped(tx, ids), _discounts(tx, ids), _products(tx, ids)

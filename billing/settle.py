@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, bindparam, delete, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, exists, func, insert, select, update
 
 from base.bulk import copy_rows
 from base.money import Money
@@ -93,8 +93,8 @@ def credits_by_subscriber(tx: Connection, subscriber_ids: Collection[int]) -> di
     return found
 
 
-def add_open_items(tx: Connection, invoices: Sequence[tuple[int, int, date, Money]]) -> None:
-    """Have new invoices, as (id, subscriber, due on, total), wait to be paid; one of nothing does not."""
+def add_open_items(tx: Connection, invoices: Sequence[tuple[int, int, date, Money, bool]]) -> None:
+    """Have new invoices, as (id, subscriber, due on, total, dunned), wait to be paid; one of nothing does not."""
     rows = [
         {
             "invoice_id": invoice_id,
@@ -102,8 +102,9 @@ def add_open_items(tx: Connection, invoices: Sequence[tuple[int, int, date, Mone
             "due_on": due_on,
             "open_minor": total.minor,
             "currency": total.currency,
+            "dunned": dunned,
         }
-        for invoice_id, payer, due_on, total in invoices
+        for invoice_id, payer, due_on, total, dunned in invoices
         if total
     ]
     copy_rows(tx, open_item, rows)
@@ -123,7 +124,8 @@ def apply_credits(
     used: list[tuple[int, Credit, int, Money]] = []
     for subscriber_id, invoices in open_by_subscriber(tx, list(credits)).items():
         remaining = {each.id: each for each in invoices}
-        for credit in credits[subscriber_id]:
+        # a credit note settles its own invoice, even where older credit waits
+        for credit in sorted(credits[subscriber_id], key=lambda each: remaining.keys().isdisjoint(each.prefer)):
             for invoice_id, part in allocate(credit.left, remaining.values(), credit.prefer or prefer):
                 each = remaining[invoice_id]
                 remaining[invoice_id] = replace(each, open=each.open - part)
@@ -137,6 +139,13 @@ def write_down(tx: Connection, invoice_id: int, amount: Money, now: datetime, **
     row = {"invoice_id": invoice_id, "amount_minor": amount.minor, "created_at": now}
     tx.execute(insert(allocation).values(**row, **source))
     _take(tx, {invoice_id: amount.minor})
+
+
+def write_up(tx: Connection, original: Row[Any], amount: Money, now: datetime, write_off_id: int) -> None:
+    """Have part of an `invoice` row that was written down wait to be paid again; what was given up is not dunned."""
+    values = {"write_off_id": write_off_id, "invoice_id": original.id, "amount_minor": -amount.minor, "created_at": now}
+    tx.execute(insert(allocation).values(**values))
+    add_open_items(tx, [(original.id, original.subscriber_id, original.due_on, amount, False)])
 
 
 def _write(tx: Connection, used: Sequence[tuple[int, Credit, int, Money]], now: datetime, day: date) -> None:

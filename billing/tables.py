@@ -94,7 +94,7 @@ coupon = Table(
     Column("most_uses", Integer),
 )
 
-# What makes a service's periods cheaper. Writer: billing.extras.
+# What makes a service's periods cheaper. Writer: billing.extras, billing.outages.
 discount = Table(
     "discount",
     metadata,
@@ -148,6 +148,7 @@ invoice_line = Table(
     Column("amount_minor", BigInteger, nullable=False),  # as priced: net, or gross where inclusive
     Column("inclusive", Boolean, nullable=False),
     Column("by_day", Boolean, nullable=False, server_default="true"),  # else it is given back whole or not at all
+    Column("tax_class_id", BigInteger),  # NULL: of before it was kept
     Column("net_minor", BigInteger, nullable=False),
     Column("taxes", JSONB, nullable=False),  # of billing.tax.Tax: name, percent, category, compound
     Index("uq_invoice_line_charge_id", "charge_id", unique=True, postgresql_where=text("charge_id IS NOT NULL")),
@@ -162,6 +163,7 @@ open_item = Table(
     Column("due_on", Date, nullable=False, index=True),
     Column("open_minor", BigInteger, nullable=False),
     Column("currency", Text, nullable=False),
+    Column("dunned", Boolean, nullable=False, server_default="true"),  # no dunning for an invoice of fees alone
 )
 
 # What of a payment or a credit note no invoice has used yet; the row goes when nothing is left. Writer: billing.settle.
@@ -245,8 +247,9 @@ posting = Table(
     metadata,
     identity(),
     reference("entry_id", "entry"),
-    Column("account", Text, nullable=False, index=True),  # 'receivable', 'revenue', 'tax', 'bank', 'stripe'
+    Column("account", Text, nullable=False, index=True),  # of billing.accounts
     reference("subscriber_id", "subscriber", nullable=True),
+    Column("tax_class_id", BigInteger),  # of revenue and unearned; NULL there: of before it was kept
     Column("amount_minor", BigInteger, nullable=False),  # debit positive, credit negative
     Column("currency", Text, nullable=False),
 )
@@ -313,7 +316,7 @@ message = Table(
     Column("key", Text, nullable=False, unique=True),  # 'reminder:7': once; ':sms', ':paper' when a channel took over
     Column("channel", Text, nullable=False, server_default="mail"),  # mail, sms (through the webhook), paper
     # queued; sending: the content is under way; sent; uncertain: the server's answer got lost; refused; bounced;
-    # paper: to be printed; none: no way to reach the subscriber
+    # paper: to be printed; none: no way to reach the subscriber; withdrawn: what it said no longer holds
     Column("state", Text, nullable=False, server_default="queued"),
     Column("state_reason", Text, nullable=False, server_default=""),  # a sentence for staff
     Column("recipient", Text, nullable=False),  # address, phone number; '' on paper

@@ -1,4 +1,4 @@
-"""What time alone brings: bills, reminders, and access whose review is due. Run it as often as you like.
+"""What time alone brings: bills, dunning, and access whose review is due. Run it as often as you like.
 
 Every step asks what is due by now, so a missed run is caught up and a second run finds nothing.
 """
@@ -7,18 +7,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, select
 
 from base.business import load_business
 from base.calendar import local_date
-from base.crypto import open_vault
+from base.crypto import Vault, open_vault
 from base.database import transaction
 from base.settings import settings
+from base.tables import service
 from billing.apply import due_for_review, refresh_access
+from billing.chain import seal_due
 from billing.changes import due_switches, switch_plans
-from billing.dunning import send_reminders
+from billing.dunning.run import run_dunning
 from billing.invoices import issue_due
+from billing.issue import issue_for_subscribers
+from billing.settle import lock_subscribers
 from billing.sweep import sweep
+from billing.tables import charge
+from billing.walled import skip_walled
 
 CHUNK = 200  # services to a transaction
 EVERYTHING = 10_000_000
@@ -30,14 +36,14 @@ class Ticked:
 
     issued: list[int]
     "Invoices."
-    reminded: list[int]
-    "Invoices."
+    dunned: list[int]
+    "Invoices for which a step of dunning was taken."
     changed: list[int]
     "Services whose access the review changed (a bill that is issued reviews its payer's itself)."
 
 
 def run(now: datetime) -> Ticked:
-    """Switch plans, issue, remind, review, in this order; a step that fails keeps none of the others back.
+    """Switch plans, skip, issue, dun, review, skip, seal, in this order; one that fails keeps none of the others back.
 
     Raises ExceptionGroup at the end when a step left something undone.
     """
@@ -51,7 +57,10 @@ def run(now: datetime) -> Ticked:
             return []
 
     attempt(switch_due)
-    done = Ticked(issued=attempt(issue_due), reminded=attempt(send_reminders), changed=attempt(review_due))
+    attempt(skip_walled)  # before bills, which skip what is not billed while walled
+    done = Ticked(issued=attempt(issue_due), dunned=attempt(run_dunning), changed=attempt(review_due))
+    attempt(skip_walled)  # whoever was walled in or let out just now
+    attempt(seal_due)
     if failures:
         raise ExceptionGroup("the tick left something undone", failures)
     return done
@@ -76,6 +85,27 @@ def review_due(now: datetime) -> list[int]:
         due = due_for_review(tx, now, limit=EVERYTHING)
 
     def review(tx: Connection, service_ids: list[int]) -> list[int]:
-        return refresh_access(tx, vault, service_ids, now, because="time")
+        payers = select(service.c.payer_id).where(service.c.id == func.any(service_ids)).distinct()
+        lock_subscribers(tx, list(tx.scalars(payers)))  # before the services, as bills and payments do
+        changed = refresh_access(tx, vault, service_ids, now, because="time")
+        _issue_demanded(tx, vault, changed, now)
+        return changed
 
     return sweep("review", due, review, size=CHUNK)
+
+
+def _issue_demanded(tx: Connection, vault: Vault, service_ids: list[int], now: datetime) -> None:
+    """Bill in the same commit what has to be paid before these come back, so that no page shows a smaller sum."""
+    wanted = (
+        select(charge.c.subscriber_id)
+        .where(
+            charge.c.kind == "reconnection",
+            charge.c.service_id == func.any(service_ids),
+            charge.c.bill_on.is_not(None),
+            charge.c.invoice_id.is_(None),
+            charge.c.dropped_at.is_(None),
+        )
+        .distinct()
+    )
+    if service_ids and (payers := list(tx.scalars(wanted))):
+        issue_for_subscribers(tx, vault, load_business(tx, vault), payers, now)

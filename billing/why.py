@@ -11,9 +11,9 @@ from base.business import Business
 from base.i18n import format_date, format_instant, format_money
 from base.offers import skipped_period
 from base.tables import service, trail
-from billing.decide import Facts, decide_access, wall_on
+from billing.decide import Facts, decide_access
+from billing.dunning.cases import load_payers
 from billing.facts import Known, load_facts
-from billing.settle import open_invoices
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,28 +41,20 @@ class Explanation:
 
 def explain(tx: Connection, business: Business, service_id: int, now: datetime) -> Explanation:
     """Decide anew from the facts as they are, without writing anything, and say what each reason rests on."""
-    known = load_facts(tx, business, [service_id], lock=False)[0]
+    known = load_facts(tx, business, [service_id], now, lock=False)[0]
     decision = decide_access(known.facts, now)
     return Explanation(
         level=decision.level,
-        causes=tuple(_cause(tx, business, known, reason) for reason in decision.reasons),
+        causes=tuple(_cause(tx, business, known, reason, now) for reason in decision.reasons),
         next_at=decision.review_at,
         next=_next(business, known.facts, decision),
     )
 
 
-def _cause(tx: Connection, business: Business, known: Known, reason: Reason) -> Cause:
+def _cause(tx: Connection, business: Business, known: Known, reason: Reason, now: datetime) -> Cause:
     facts, language = known.facts, business.language
-    if reason is Reason.DEBT:
-        oldest = open_invoices(tx, known.payer_id)[0]
-        since = format_date(wall_on(oldest.due_on, facts.wall_after_days), language)
-        return Cause(
-            reason,
-            f"Invoice {oldest.number} was due on {format_date(oldest.due_on, language)}; "
-            f"{format_money(oldest.open, language)} of it is open. Debt walls in {facts.wall_after_days} days after "
-            f"the due date, which was {since}.",
-            oldest.id,
-        )
+    if reason in (Reason.DEBT, Reason.DEBT_SLOWED):
+        return _indebted(tx, business, known, reason, now)
     if reason in (Reason.STAFF_SUSPENDED, Reason.STAFF_BLOCKED):
         return Cause(reason, _ordered(tx, business, known))
     if reason is Reason.ENDED and facts.ends_on is not None:
@@ -75,6 +67,26 @@ def _cause(tx: Connection, business: Business, known: Known, reason: Reason) -> 
         note = f" They noted: “{paused.note}”." if paused.note else ""
         return Cause(reason, f"It has been paused since {since}{until}, by {paused.author}.{note}")
     return Cause(reason, reason.for_staff)
+
+
+def _indebted(tx: Connection, business: Business, known: Known, reason: Reason, now: datetime) -> Cause:
+    """The notice whose day has come, and the invoice that it was about."""
+    language = business.language
+    payer = load_payers(tx, business, [known.payer_id], now)[known.payer_id]
+    act = "wall" if reason is Reason.DEBT else "reduce"
+    named = [(case.notices[act], case) for case in payer.cases if act in case.notices and case.notices[act].in_time]
+    if not named:
+        return Cause(reason, "A fee for coming back is open, which has to be paid first.")
+    notice, case = min(named, key=lambda each: each[0].on)
+    assert notice.arrived_on is not None
+    return Cause(
+        reason,
+        f"Invoice {case.number} was due on {format_date(case.due_on, language)}; "
+        f"{format_money(case.open, language)} of it is open. The notice that arrived on "
+        f"{format_date(notice.arrived_on, language)} named {format_date(notice.on, language)} "
+        f"(dunning policy “{payer.policy.name}”).",
+        case.invoice_id,
+    )
 
 
 def _pause(tx: Connection, facts: Facts) -> Row[Any] | None:
@@ -109,5 +121,6 @@ def _next(business: Business, facts: Facts, decision: Decision) -> str:
     then = decide_access(facts, decision.review_at)
     when = format_instant(decision.review_at, business.zone, business.language)
     words = " ".join(reason.for_staff for reason in then.reasons) or "Nothing will speak against the full plan."
-    unless = ", unless it is paid before" if Reason.DEBT in then.reasons and Reason.DEBT not in decision.reasons else ""
+    fresh = set(then.reasons) - set(decision.reasons)
+    unless = ", unless it is paid before" if fresh & {Reason.DEBT, Reason.DEBT_SLOWED} else ""
     return f"On {when} it becomes {then.level.name}{unless}. {words}"

@@ -110,6 +110,28 @@ def service_payer(login: str, number: str) -> None:
     click.echo(f"{number} pays for {login}.")
 
 
+@service.command("move")
+@click.argument("login")
+@click.argument("address")
+@click.option("--on", "day", default=None, help="First day there; default: today.")
+@click.option("--nas", "nas_name", default=None, help="Name of the NAS that serves the new address.")
+@click.option("--port", default="", help="Port there, as the NAS names it.")
+def service_move(login: str, address: str, day: str | None, nas_name: str | None, port: str) -> None:
+    """Move a service to another ADDRESS; contract, plan and history stay."""
+    from sqlalchemy import select
+
+    from base.tables import nas
+    from billing.moves import move
+
+    with desk_of_console() as desk:
+        nas_id = None
+        if nas_name is not None:
+            nas_id = one(desk, select(nas.c.id).where(nas.c.name == nas_name), f"There is no NAS {nas_name!r}.").id
+        lines = address.replace("\\n", "\n")
+        move(desk.tx, desk.vault, ACTOR, _service(desk, login), lines, desk.day(day), nas_id=nas_id, port=port)
+    click.echo(f"{login} is at the new address from {day or 'today'} on.")
+
+
 @service.command("hand-over")
 @click.argument("login")
 @click.argument("number")
@@ -243,6 +265,20 @@ def invoice_write_off(number: str, reason: str) -> None:
         invoice_id, _ = _invoice(desk, number)
         amount = write_off_invoice(desk.tx, desk.vault, desk.business, ACTOR, invoice_id, reason, clock.now())
         click.echo(f"{desk.shown(amount)} of {number} are given up.")
+
+
+@invoice.command("recover")
+@click.argument("number")
+@click.option("--because", "reason", required=True, help="For the books.")
+def invoice_recover(number: str, reason: str) -> None:
+    """Use a subscriber's unused credit for an invoice that was written off; record the payment first."""
+    from base import clock
+    from billing.write_offs import recover_invoice
+
+    with desk_of_console() as desk:
+        invoice_id, _ = _invoice(desk, number)
+        amount = recover_invoice(desk.tx, desk.vault, desk.business, ACTOR, invoice_id, reason, clock.now())
+        click.echo(f"{desk.shown(amount)} of {number} are recovered.")
 
 
 def _service(desk: Desk, login: str) -> int:

@@ -9,9 +9,15 @@ import click
 
 from base.settings import PREFIX, Settings, WrongSetting, load
 from console.billing import charge, invoice, service
+from console.bills import bill
+from console.books import books
 from console.documents import logo, template
+from console.dunning import dunning, promise
 from console.mail import mail
 from console.offers import coupon, plan, product, tax
+from console.outage import outage
+from console.preview import preview
+from console.reports import report
 
 
 class Group(click.Group):
@@ -234,20 +240,6 @@ def beat() -> None:
     work([], True)
 
 
-@main.command()
-def bill() -> None:
-    """Issue every invoice that is due; harmless to repeat."""
-    from base import clock
-    from base.database import transaction
-    from billing.invoices import issue_due
-
-    _ready("console")
-    with transaction():
-        now = clock.now()
-    issued = issue_due(now)
-    click.echo(f"{len(issued)} invoices issued." if issued else "Nothing is due to be billed.")
-
-
 @main.group()
 def nas() -> None:
     """Routers and access servers."""
@@ -337,20 +329,24 @@ def business_set(key: str, value: str) -> None:
 
 
 @main.command()
-@click.argument("days", type=int)
+@click.argument("days", type=click.IntRange(1, 400))
 def travel(days: int) -> None:
-    """Sandbox: move the pretend provider's clock forward by DAYS."""
+    """Sandbox: let DAYS pass, one after the other, each with its bills, reminders and walls."""
     from base.database import transaction
-    from sandbox.travel import CannotTravel
-    from sandbox.travel import travel as move
+    from console.progress import progress_bar
+    from sandbox.travel import CannotTravel, live
+    from sandbox.travel import now as now_in_sandbox
 
     _ready("console")
     try:
-        with transaction() as tx:
-            now = move(tx, days=days)
+        with progress_bar("Travelling") as tell:
+            worked = live(days, tell)
     except CannotTravel as refused:
         raise click.ClickException(str(refused)) from refused
-    click.echo(f"It is now {now:%Y-%m-%d %H:%M} UTC.")
+    with transaction() as tx:
+        click.echo(f"It is now {now_in_sandbox(tx):%Y-%m-%d %H:%M} UTC.")
+    if not worked:
+        click.echo("Nobody worked meanwhile: `./run` starts the workers, which catch up what is due.")
 
 
 @main.command()
@@ -362,5 +358,8 @@ def story(as_json: bool) -> None:
     sys.exit(run(as_json=as_json))
 
 
-for command in (charge, coupon, invoice, logo, mail, plan, product, service, tax, template):
+for command in (
+    bill, books, charge, coupon, dunning, invoice, logo, mail, outage, plan, preview, product, promise, report, service,
+    tax, template,
+):  # fmt: skip
     main.add_command(command)

@@ -100,3 +100,15 @@ def find_subscriber(desk: Desk, number: str) -> int:
 
     query = select(subscriber.c.id).where(subscriber.c.number == number)
     return int(one(desk, query, f"There is no subscriber with the account number {number!r}.").id)
+
+
+def find_tax_class(desk: Desk, name: str | None) -> int | None:
+    """The id of a tax class by its name; else a sentence. None for none."""
+    from sqlalchemy import select
+
+    from base.offers import tax_class
+
+    if name is None:
+        return None
+    query = select(tax_class.c.id).where(tax_class.c.name == name)
+    return int(one(desk, query, f"There is no tax class {name!r}; `tollkeeper tax list` shows them.").id)

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from console.desk import ACTOR, Desk, desk_of_console, find_subscriber, one, whole
+from console.desk import ACTOR, desk_of_console, find_subscriber, find_tax_class, whole
 
 CYCLES = {
     "week": ("week", 1),
@@ -71,7 +71,7 @@ def plan_add(name: str, price: str, every: str, down: int, up: int, **more: Any)
             price=desk.money(price),
             cycle=Cycle(*CYCLES[every]) if every in CYCLES else Cycle("day", whole(every)),  # type: ignore[arg-type]
             tax_percent=more["tax"],
-            tax_class_id=_tax_class(desk, more["tax_class"]),
+            tax_class_id=find_tax_class(desk, more["tax_class"]),
             price_inclusive=more["inclusive"],
             in_arrears=more["in_arrears"],
             first_period=more["first"],
@@ -97,6 +97,19 @@ def plan_price(plan_id: int, price: str, valid_from: str | None) -> None:
         day = desk.day(valid_from)
         change_price(desk.tx, ACTOR, plan_id, desk.money(price), day, today=desk.today)
     click.echo(f"Periods that begin on {day} or later cost {price}.")
+
+
+@plan.command("while-walled")
+@click.argument("plan_id", type=int)
+@click.argument("how", type=click.Choice(["bill", "stop", "days"]))
+@click.option("--after", "stop_days", type=int, default=0, help="With stop: days that are billed all the same (0).")
+def plan_while_walled(plan_id: int, how: str, stop_days: int) -> None:
+    """Say what is billed while debt walls a service in: all, nothing new after some days, or only the days used."""
+    from billing.walled import set_walled_billing
+
+    with desk_of_console() as desk:
+        set_walled_billing(desk.tx, ACTOR, plan_id, how, stop_days)
+    click.echo(f"While walled: {how}{f' after {stop_days} days' if how == 'stop' else ''}.")
 
 
 @plan.command("retire")
@@ -128,7 +141,7 @@ def product_add(name: str, price: str, kind: str, percent: str, tax_class: str |
     from billing.plans import class_of_percent
 
     with desk_of_console() as desk:
-        class_id = _tax_class(desk, tax_class) or class_of_percent(desk.tx, ACTOR, percent)
+        class_id = find_tax_class(desk, tax_class) or class_of_percent(desk.tx, ACTOR, percent)
         add_product(
             desk.tx, ACTOR, name=name, kind=kind, price=desk.money(price), tax_class_id=class_id,
             price_inclusive=inclusive,
@@ -214,7 +227,7 @@ def tax_change(name: str, rates: tuple[str, ...], valid_from: str) -> None:
     from billing.taxes import change_rates
 
     with desk_of_console() as desk:
-        class_id = _tax_class(desk, name)
+        class_id = find_tax_class(desk, name)
         assert class_id is not None
         made = [_rate(each) for each in rates]
         change_rates(desk.tx, ACTOR, class_id, made, desk.day(valid_from), today=desk.today)
@@ -246,14 +259,3 @@ def _rate(text: str) -> Any:
     percent, *more = rest.split(":")
     category = more[0] if more else ("Z" if percent == "0" else "S")
     return Rate(name, percent, category, "compound" in more[1:])
-
-
-def _tax_class(desk: Desk, name: str | None) -> int | None:
-    from sqlalchemy import select
-
-    from base.offers import tax_class
-
-    if name is None:
-        return None
-    query = select(tax_class.c.id).where(tax_class.c.name == name)
-    return int(one(desk, query, f"There is no tax class {name!r}; `tollkeeper tax list` shows them.").id)

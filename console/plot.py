@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -18,9 +19,11 @@ from base.nas import add_nas
 from base.settings import settings
 from base.tables import access_history, inbox, session
 from billing.changes import change_plan
+from billing.dunning.policies import load_policies, save_policy
+from billing.dunning.policy import Step
 from billing.plans import add_plan
 from billing.services import add_service, add_subscriber
-from billing.tables import checkout, document, invoice
+from billing.tables import checkout, document, invoice, message
 from console.browser import Browser
 from console.story import Outcome, StoryBroken, Timeline, milliseconds, until
 from sandbox.mail import read_all
@@ -30,6 +33,8 @@ from sandbox.travel import travel
 
 LOGIN = "ana@tollkeeper"
 CARD = "4242424242424242"
+STEPS = (Step(0, "due_notice"), Step(2, "reminder_1"), Step(3, "final_notice"), Step(8, "wall"))
+TOLD = {"due_notice": "told that it is due", "reminder_1": "reminded", "final_notice": "given notice of the day"}
 
 
 class Plot:
@@ -69,6 +74,8 @@ class Plot:
         self._nas = Nas(host, secret.encode(), "mikrotik", "story-router", radius, 0)
         with transaction() as tx:
             business = load_business(tx, self._vault)
+            # two months are told in a minute: dunning is quicker than by the standard policy
+            save_policy(tx, "story", replace(load_policies(tx, business).default, steps=STEPS))
             price = Money(2499, business.currency)
             home = add_plan(
                 tx, "story", name="Home 100", price=price, tax_percent="20",
@@ -116,17 +123,18 @@ class Plot:
         self._tell(f"Invoice {bill.number} over {total} is issued, due {bill.due_on:%d %b}, with a PDF")
 
     def _remind(self) -> None:
-        with transaction() as tx:
-            wait = load_business(tx, self._vault).remind_after_days
-        self._travel_to(self._invoice.due_on + timedelta(days=wait))
-        mail = until("the reminder in her mailbox", lambda: self._mail("remind"))
-        self._tell(f"She is reminded by mail: “{mail.subject}”")
+        for step in STEPS:
+            if step.act in TOLD:
+                self._travel_to(self._invoice.due_on + timedelta(days=step.days))
+                mail = self._await_mail(step.act)
+                self._tell(f"She is {TOLD[step.act]} by mail: “{mail.subject}”")
+
+    def _await_mail(self, kind: str) -> Any:
+        return until(f"the mail {kind} in her mailbox", lambda: self._mail(kind))
 
     def _wall_in(self) -> None:
-        with transaction() as tx:
-            wait = load_business(tx, self._vault).wall_after_days
         before = self._session
-        self._travel_to(self._invoice.due_on + timedelta(days=wait))
+        self._travel_to(self._invoice.due_on + timedelta(days=STEPS[-1].days))
         decided = until("access to be walled", lambda: self._decided(AccessLevel.WALLED))
         ack = self._nas.events.wait("ack_sent", LOGIN, timeout=30)
         self.outcome.suspend_ms = milliseconds(decided.real_at, ack.wall)
@@ -217,9 +225,10 @@ class Plot:
         found = self._nas.session_of(LOGIN)
         return found if found is not None and found.id != old.id else None
 
-    def _mail(self, word: str) -> Any:
+    def _mail(self, kind: str) -> Any:
+        row = self._one(select(message).where(message.c.kind == kind, message.c.state == "sent"))
         mails = read_all(self._config.data_dir / "sandbox" / "mail")
-        return next((mail for mail in mails if word in mail.subject.lower()), None)
+        return next((mail for mail in mails if row is not None and mail.subject == row.subject), None)
 
     def _travel_to(self, day: date) -> None:
         with transaction() as tx:

@@ -117,7 +117,10 @@ LISTINGS = {
         queries_money.messages,
         {
             "": ("All", list),
-            "unsent": ("Not sent yet", lambda: [message.c.sent_at.is_(None)]),
+            "unsent": (
+                "Not sent yet",
+                lambda: [message.c.sent_at.is_(None), message.c.state != "withdrawn"],
+            ),
             "uncertain": ("Uncertain", lambda: [message.c.state == "uncertain"]),
             "failed": ("Not arrived", lambda: [message.c.state.in_(["refused", "bounced", "none"])]),
             "paper": ("To be printed", lambda: [message.c.state == "paper"]),

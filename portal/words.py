@@ -43,6 +43,7 @@ MESSAGE_STATES = {
     "sent": ("Sent", "good"),
     "uncertain": ("Uncertain", "notice"),
     "refused": ("Refused", "bad"),
+    "withdrawn": ("Withdrawn", "neutral"),
     "bounced": ("Came back", "bad"),
     "paper": ("To be printed", "notice"),
     "none": ("No way to reach", "bad"),

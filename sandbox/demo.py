@@ -21,7 +21,8 @@ from base.nas import add_nas, set_coa_port
 from base.settings import WrongSetting, settings
 from base.tables import job, nas
 from billing.apply import due_for_review, refresh_access
-from billing.dunning import due_reminders, remind
+from billing.dunning.policies import load_policies
+from billing.dunning.run import arrived_payers, due_payers, dun, note_arrivals
 from billing.invoices import Invoice, load_invoice
 from billing.issue import due_subscribers, issue_for_subscribers
 from billing.payments import record_payment
@@ -118,7 +119,7 @@ class _Story:
         set_business(tx, vault, BOOKS, **_PROVIDER)
         self._business: Business = load_business(tx, vault)
         self._today = local_date(now, self._business.zone)
-        self._courses = courses(self._today, self._business)
+        self._courses = courses(self._today, self._business, load_policies(tx, self._business).default)
         self._subscribers: dict[int, Course] = {}
         self._services: dict[int, int] = {}
         "Subscriber → service."
@@ -137,6 +138,7 @@ class _Story:
         day = first
         while day < self._today:
             self._tick(self._at(day, 3), day)
+            self._post()
             self._staff_act(day)
             self._receive_payments(day)
             self._welcome(day)
@@ -222,10 +224,16 @@ class _Story:
             pays_on = self._subscribers[issued.subscriber_id].pays_on(day)
             if pays_on is not None:
                 self._payments[pays_on].append(issued)
-        late = list(dict.fromkeys(each.subscriber_id for each in due_reminders(tx, business, day)))
-        if late:
-            remind(tx, business, late, day)
+        if arrived := arrived_payers(tx):
+            note_arrivals(tx, vault, arrived, now)
+        if late := due_payers(tx, business, now):
+            dun(tx, vault, late, now)
         refresh_access(tx, vault, due_for_review(tx, now), now, because="time")
+
+    def _post(self) -> None:
+        """The mail server took everything at once."""
+        waiting = update(message).where(message.c.state == "queued")
+        self._tx.execute(waiting.values(state="sent", sent_at=message.c.created_at))
 
     def _file_away(self) -> None:
         """The mails of the past were sent when they were written; its PDFs are made slowly, newest first.
@@ -234,7 +242,7 @@ class _Story:
         """
         kinds = (jobs.Kind.SEND_MESSAGE, jobs.Kind.TICK, jobs.Kind.RENDER_DOCUMENT)
         mails, ticks, documents = (kind.value[0] for kind in kinds)
-        self._tx.execute(update(message).values(state="sent", sent_at=message.c.created_at))
+        self._post()
         done = {"state": "done", "done_at": func.clock_timestamp()}
         self._tx.execute(update(job).where(job.c.kind.in_([mails, ticks])).values(done))
         place = select(job.c.id, func.row_number().over(order_by=job.c.id.desc()).label("n"))

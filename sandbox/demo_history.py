@@ -1,7 +1,7 @@
 """When the pretend provider's subscribers came and how they pay, so that each has the wanted fate today. Pure.
 
-With the default terms an invoice is issued a day before its period, is due 14 days later, is reminded of 3 days after
-that and walls in 7 days after that.
+With the default terms an invoice is issued a day before its period and is due 14 days later; by the standard dunning
+policy it is reminded of 3 days after that, and walls in 21 days after that.
 """
 
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from datetime import date, timedelta
 
 from base.business import Business
 from base.calendar import add_months
+from billing.dunning.policy import Policy
 from sandbox.demo_people import PEOPLE, Fate, Person
 
 RECENT = 45  # days: within them everybody who is not late today has paid in time
@@ -39,17 +40,20 @@ class Course:
         return issued_on + timedelta(days=self.slow_after if issued_on < self.slow_until else self.pays_after)
 
 
-def courses(today: date, business: Business) -> list[Course]:
+def courses(today: date, business: Business, policy: Policy) -> list[Course]:
     """Everybody's course, in order of PEOPLE."""
-    return [_course(place, person, today, business) for place, person in enumerate(PEOPLE)]
+    return [_course(place, person, today, business, policy) for place, person in enumerate(PEOPLE)]
 
 
-def _course(place: int, person: Person, today: date, business: Business) -> Course:
+def _course(place: int, person: Person, today: date, business: Business, policy: Policy) -> Course:
     months = 2 + place % (_LONGEST - 1)
-    newest = _newest_period(place, person.fate, today, business)
+    newest = _newest_period(place, person.fate, today, business, policy)
     unpaid = person.fate in (Fate.LATE, Fate.WALLED)
     # some once needed a reminder, some even learnt what walled means
-    slow_after = {0: 18, 5: 23}.get(place % 7, 0)
+    wall = _days(policy, "wall")
+    slow_after = {0: business.due_days + _days(policy, "reminder_1") + 1, 5: business.due_days + wall + 2}.get(
+        place % 7, 0
+    )
     return Course(
         person=person,
         starts_on=add_months(newest, -months),
@@ -60,17 +64,24 @@ def _course(place: int, person: Person, today: date, business: Business) -> Cour
     )
 
 
-def _newest_period(place: int, fate: Fate, today: date, business: Business) -> date:
+def _newest_period(place: int, fate: Fate, today: date, business: Business, policy: Policy) -> date:
     """The day on which the newest (or newest unpaid) period began."""
     due = business.due_days - business.issue_days_before  # days from the beginning of a period until it is due
     if fate is Fate.LATE:
-        days = due + business.remind_after_days
-        latest = due + business.wall_after_days - 1
+        days = due + _days(policy, "reminder_1")
+        latest = due + _days(policy, "wall") - 1
     elif fate is Fate.WALLED:
-        days = due + business.wall_after_days + 3 * (place % 4)
+        days = due + _days(policy, "wall") + 3 * (place % 4)
         latest = days + 3
     else:
         days = latest = NEWEST[place % len(NEWEST)]
     # a day that every month has, so that counting months back and forth leads to the same day
     possible = [today - timedelta(days=ago) for ago in range(days, latest + 1)]
     return next((day for day in possible if day.day <= 28), possible[0])
+
+
+def _days(policy: Policy, act: str) -> int:
+    """Days from the due date to a step."""
+    step = policy.step(act)
+    assert step is not None
+    return step.days

@@ -1,19 +1,22 @@
 """Time travel: one row moves the business clock of every process, forward only, and a bell tells them at once."""
 
 import math
+import time
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from base import clock
+from base import clock, jobs
 from base.business import FIELDS
-from base.database import follow_sandbox_clock, notify
+from base.database import follow_sandbox_clock, notify, transaction
 from base.settings import settings
-from base.tables import business_setting, sandbox_clock
+from base.tables import business_setting, job, sandbox_clock
 
 _ROW = 1
+PATIENCE = 20  # seconds that a day waits for its work
 
 
 class CannotTravel(ValueError):
@@ -41,6 +44,42 @@ def travel(tx: Connection, *, days: int = 0, to: date | None = None) -> datetime
         tx.execute(update(sandbox_clock).values(offset_seconds=offset))
         notify(tx, clock.CHANNEL)
     return now(tx)
+
+
+def live(days: int, progress: Callable[[int, int], None] = lambda done, of: None) -> bool:
+    """Move the clock day by day, and wait each day until the workers have done what it brought.
+
+    Dunning takes a step a day, as life does; a leap would skip them. False when no worker took up the first day: then
+    the clock is moved all the same. Raises CannotTravel as `travel` does.
+    """
+    for done in range(days):
+        with transaction() as tx:
+            arrived = travel(tx, days=1)
+            key = f"travel:{arrived.isoformat()}"
+            jobs.enqueue(tx, jobs.Kind.TICK, {}, key=key)
+        if not _settled(key):
+            with transaction() as tx:
+                travel(tx, days=days - done - 1)
+            return False
+        progress(done + 1, days)
+    return True
+
+
+def _settled(key: str) -> bool:
+    """Wait for the day's tick and its mails; False when nobody does them."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        with transaction() as tx:
+            ticked = tx.scalar(select(job.c.state).where(job.c.key == key)) in ("done", "dead")
+            mails = tx.scalar(
+                select(func.count()).where(
+                    job.c.kind == jobs.Kind.SEND_MESSAGE.value[0], job.c.state.in_(["ready", "sent"])
+                )
+            )
+        if ticked and not mails:
+            return True
+        time.sleep(0.05)
+    return ticked
 
 
 def now(tx: Connection) -> datetime:

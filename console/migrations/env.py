@@ -3,8 +3,11 @@
 from alembic import context
 
 import base.offers  # noqa: F401
+import billing.book_tables
+import billing.dunning.tables
+import billing.run_tables
 import billing.tables  # noqa: F401
-import portal.tables  # noqa: F401 - both register their tables
+import portal.tables  # noqa: F401 - they register their tables
 from base.tables import metadata
 
 connection = context.config.attributes["connection"]

@@ -1,5 +1,7 @@
 """Sentences in other languages: read from .po files, English where there is none."""
 
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -62,3 +64,22 @@ def test_a_language_without_a_file_stays_english(locales, language):
 
 def test_a_language_is_read_once(locales):
     assert i18n.translations("de") is i18n.translations("de")
+
+
+@pytest.mark.parametrize(
+    ("value", "places", "language", "written"),
+    [
+        ("1234.55", 1, "en", "1,234.6"),
+        ("1234.5", 1, "de", "1.234,5"),
+        ("0.05", 1, "en", "0.1"),
+        ("-0.25", 1, "en", "-0.3"),
+        ("2.5", 0, "en", "3"),
+        ("12345", 0, "en", "12,345"),
+    ],
+)
+def test_numbers_in_the_language(value, places, language, written):
+    assert i18n.format_number(Decimal(value), places, language) == written
+
+
+def test_months_in_the_language():
+    assert [i18n.format_month(date(2026, 3, 31), each) for each in ("en", "de")] == ["Mar 2026", "März 2026"]

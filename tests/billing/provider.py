@@ -2,21 +2,25 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from itertools import count
 from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select, update
 
 from base import clock
+from base.access import AccessLevel
 from base.business import load_business, set_business
 from base.calendar import Cycle
 from base.crypto import Vault
 from base.database import transaction
 from base.money import Money
+from base.tables import policy
+from billing import tick
 from billing.payments import record_payment
 from billing.plans import add_plan
 from billing.services import add_service, add_subscriber
+from billing.tables import message
 
 
 @dataclass
@@ -74,10 +78,36 @@ class Provider:
                 now=clock.now(),
             )  # fmt: skip
 
+    def live(self, first: date, last: date) -> None:
+        """Let the days pass, to `last` inclusive: at each noon the tick runs and the mail leaves."""
+        for ahead in range((last - first).days + 1):
+            live_a_day(self.travel(noon(first + timedelta(days=ahead))))
+
+    def level(self, service_id: int) -> AccessLevel:
+        """What the service may have."""
+        with transaction() as tx:
+            return AccessLevel(tx.scalars(select(policy.c.level).where(policy.c.service_id == service_id)).one())
+
     def set(self, **values: object) -> None:
         """Change business settings."""
         with transaction() as tx:
             set_business(tx, self.vault, "system", **values)
+
+
+def live_a_day(now: datetime) -> None:
+    """The tick runs, and the mail server takes what is to be sent."""
+    tick.run(now)
+    with transaction() as tx:
+        tx.execute(update(message).where(message.c.state == "queued").values(state="sent", sent_at=now))
+
+
+def wall_in(now: datetime) -> None:
+    """Let those who have a service and do not pay be billed long ago, dunned by the standard policy and walled in now.
+
+    They owe one monthly invoice by then that is overdue, and a second one.
+    """
+    for days_ago in (60, 10, 9, 8, 7, 0):
+        live_a_day(now - timedelta(days=days_ago))
 
 
 def noon(day: date) -> datetime:

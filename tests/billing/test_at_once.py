@@ -30,11 +30,11 @@ RUN = """
 import sys
 from datetime import datetime
 from billing.invoices import issue_due
-from billing.dunning import send_reminders
+from billing.dunning.run import run_dunning
 print("ready", flush=True)
 sys.stdin.readline()
 print(len(issue_due(datetime.fromisoformat(sys.argv[1]))), flush=True)
-print(len(send_reminders(datetime.fromisoformat(sys.argv[2]))), flush=True)
+print(len(run_dunning(datetime.fromisoformat(sys.argv[2]))), flush=True)
 """
 
 
@@ -47,7 +47,7 @@ def fill(provider: Provider, count: int) -> None:
 
 
 def bill_run() -> subprocess.Popen[str]:
-    """A process that stands ready for a bill run and then for reminders, each with its time."""
+    """A process that stands ready for a bill run and then for dunning, each with its time."""
     process = subprocess.Popen(
         [sys.executable, "-c", RUN, noon(MARCH).isoformat(), noon(date(2026, 3, 18)).isoformat()],
         cwd=ROOT,

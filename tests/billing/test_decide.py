@@ -1,15 +1,18 @@
 """Which access a service may have: by example and by property, no clock and no database."""
 
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from base.access import AccessLevel, Reason
+from base.access import AccessLevel, Decision, Reason
 from base.calendar import Period, local_date
-from billing.decide import Facts, decide_access
+from billing.decide import Debt, Facts, Owed, decide_access
+from billing.dunning.debts import reached
+from billing.dunning.window import Window
 
 PARIS = ZoneInfo("Europe/Paris")
 FINE = Facts(
@@ -17,10 +20,15 @@ FINE = Facts(
     starts_on=date(2026, 1, 1),
     ends_on=None,
     staff_order="none",
-    oldest_due_on=None,
-    wall_after_days=7,
     zone=PARIS,
 )
+DUE = date(2026, 3, 10)
+
+
+def owing(**debt: Any) -> Facts:
+    """Owes an invoice of 30.00, due on the 10th, of which a notice has named the 17th."""
+    invoices = (Owed(DUE, 3000, wall_on=date(2026, 3, 17)),)
+    return replace(FINE, debt=Debt(**{"invoices": invoices, **debt}))
 
 
 def noon(day: date) -> datetime:
@@ -32,13 +40,85 @@ def test_a_service_that_owes_nothing_has_its_plan_and_needs_no_review():
     assert (decision.level, decision.reasons, decision.review_at) == (AccessLevel.FULL, (), None)
 
 
-def test_debt_walls_at_the_local_midnight_after_the_grace_time():
-    facts = replace(FINE, oldest_due_on=date(2026, 3, 10))
+def at(day: int, hour: int = 12, minute: int = 0) -> datetime:
+    """A local instant of March 2026 in Paris."""
+    return datetime(2026, 3, day, hour, minute, tzinfo=PARIS).astimezone(UTC)
+
+
+def test_debt_walls_at_the_local_midnight_of_the_day_that_the_notice_named():
+    facts = owing()
     before = decide_access(facts, datetime(2026, 3, 16, 22, 59, 59, tzinfo=UTC))  # 23:59:59 in Paris
     assert before.level == AccessLevel.FULL
     assert before.review_at == datetime(2026, 3, 16, 23, 0, tzinfo=UTC)
     after = decide_access(facts, before.review_at)
     assert (after.level, after.reasons, after.review_at) == (AccessLevel.WALLED, (Reason.DEBT,), None)
+
+
+def test_a_debt_of_which_no_notice_has_named_a_day_takes_nothing_away():
+    decision = decide_access(owing(invoices=(Owed(DUE, 3000),)), at(31))
+    assert (decision.level, decision.review_at) == (AccessLevel.FULL, None)
+
+
+def test_a_notice_that_has_not_arrived_takes_nothing_away_and_is_looked_at_on_its_day():
+    facts = owing(invoices=(Owed(DUE, 3000, awaited=(date(2026, 3, 17),)),))
+    assert decide_access(facts, at(12)).review_at == at(17, 0)
+    later = decide_access(facts, at(18))
+    assert (later.level, later.review_at) == (AccessLevel.FULL, None)
+
+
+def test_slower_comes_before_the_wall():
+    facts = owing(invoices=(Owed(DUE, 3000, reduce_on=date(2026, 3, 14), wall_on=date(2026, 3, 17)),))
+    assert decide_access(facts, at(12)).review_at == at(14, 0)
+    slow = decide_access(facts, at(14, 0))
+    assert (slow.level, slow.reasons, slow.review_at) == (AccessLevel.REDUCED, (Reason.DEBT_SLOWED,), at(17, 0))
+    assert decide_access(facts, at(17, 0)).level == AccessLevel.WALLED
+
+
+def test_the_oldest_notice_counts():
+    facts = owing(invoices=(Owed(DUE, 3000, wall_on=date(2026, 3, 27)), Owed(DUE, 3000, wall_on=date(2026, 3, 20))))
+    assert decide_access(facts, at(19)).review_at == at(20, 0)
+
+
+def test_nobody_is_cut_off_outside_the_window_and_nobody_let_out_by_it():
+    # the 17th is a Tuesday; Wednesday is a holiday, and cut-offs are between 9 and 16
+    window = Window(frozenset({2, 6, 7}), frozenset({date(2026, 3, 18)}), time(9), time(16))
+    facts = owing(window=window)
+    assert decide_access(facts, at(12)).review_at == at(19, 9)
+    assert decide_access(facts, at(19, 8, 59)).level == AccessLevel.FULL
+    assert decide_access(facts, at(19, 9)).level == AccessLevel.WALLED
+    late = decide_access(facts, at(19, 16))  # whoever was asleep at 9 waits for the next day
+    assert (late.level, late.review_at) == (AccessLevel.FULL, at(20, 9))
+    assert decide_access(owing(window=window, already=AccessLevel.WALLED), at(21)).level == AccessLevel.WALLED
+
+
+def test_a_promise_or_an_exemption_holds_until_its_day():
+    facts = owing(held_until=date(2026, 3, 24), already=AccessLevel.WALLED)
+    held = decide_access(facts, at(20))
+    assert (held.level, held.review_at) == (AccessLevel.FULL, at(24, 0))
+    assert decide_access(facts, at(24, 0)).level == AccessLevel.WALLED
+
+
+def test_who_may_have_paid_is_not_walled_in_but_who_is_walled_stays():
+    facts = owing(doubt_until=at(18, 15))
+    assert decide_access(facts, at(17)).review_at == at(18, 15)
+    assert decide_access(facts, at(18, 15)).level == AccessLevel.WALLED
+    assert decide_access(owing(doubt_until=at(18, 15), already=AccessLevel.WALLED), at(17)).level == AccessLevel.WALLED
+
+
+def test_less_than_the_minimum_takes_nothing_away_until_more_is_overdue():
+    invoices = (Owed(DUE, 300, wall_on=date(2026, 3, 17)), Owed(date(2026, 3, 25), 700))
+    assert decide_access(owing(invoices=invoices, minimum=1001), at(31)).level == AccessLevel.FULL
+    facts = owing(invoices=invoices, minimum=1000)
+    assert decide_access(facts, at(20)).review_at == at(26, 0)
+    assert decide_access(facts, at(26, 0)).level == AccessLevel.WALLED
+
+
+def test_a_fee_that_has_to_be_paid_first_keeps_the_wall():
+    facts = owing(invoices=(), demanded=True, already=AccessLevel.WALLED)
+    assert decide_access(facts, at(20)).reasons == (Reason.DEBT,)
+    assert (
+        decide_access(owing(invoices=(), demanded=True, held_until=date(2026, 3, 24)), at(20)).level == AccessLevel.FULL
+    )
 
 
 def test_staff_orders():
@@ -71,33 +151,77 @@ def test_a_service_begins_and_ends_on_its_days():
 
 
 def test_all_reasons_are_told_worst_first():
-    facts = replace(FINE, staff_order="blocked", oldest_due_on=date(2026, 1, 1))
-    decision = decide_access(facts, noon(date(2026, 3, 1)))
+    decision = decide_access(replace(owing(), staff_order="blocked"), at(20))
     assert decision.reasons == (Reason.STAFF_BLOCKED, Reason.DEBT)
 
 
 dates = st.dates(date(2026, 1, 1), date(2027, 12, 31))
+maybe = st.none() | dates
+owed = st.builds(
+    Owed,
+    due_on=dates,
+    open=st.integers(1, 10_000),
+    reduce_on=maybe,
+    wall_on=maybe,
+    awaited=st.lists(dates, max_size=2).map(tuple),
+)
+windows = st.builds(
+    Window,
+    weekdays_off=st.frozensets(st.integers(1, 7), max_size=6),
+    holidays=st.frozensets(dates, max_size=5),
+    opens=st.sampled_from([time(0), time(8), time(9, 30)]),
+    closes=st.sampled_from([None, time(10), time(16)]),
+)
+instants = st.datetimes(datetime(2026, 1, 1), datetime(2027, 12, 31), timezones=st.just(UTC))
+debts = st.builds(
+    Debt,
+    invoices=st.lists(owed, max_size=3).map(tuple),
+    already=st.sampled_from([AccessLevel.FULL, AccessLevel.REDUCED, AccessLevel.WALLED]),
+    minimum=st.integers(0, 15_000),
+    window=windows,
+    held_until=maybe,
+    doubt_until=st.none() | instants,
+    demanded=st.booleans(),
+)
 facts_strategy = st.builds(
     Facts,
     service_id=st.just(1),
     starts_on=dates,
-    ends_on=st.none() | dates,
+    ends_on=maybe,
     staff_order=st.sampled_from(["none", "suspended", "blocked"]),
-    oldest_due_on=st.none() | dates,
-    wall_after_days=st.integers(1, 60),
     zone=st.sampled_from([PARIS, ZoneInfo("America/Santiago"), ZoneInfo("Pacific/Auckland"), ZoneInfo("UTC")]),
+    debt=st.none() | debts,
 )
-instants = st.datetimes(datetime(2026, 1, 1), datetime(2027, 12, 31), timezones=st.just(UTC))
+
+
+def remembered(facts: Facts, decision: Decision) -> Facts:
+    """The facts as they are loaded once a decision stands: what debt has brought the service to is known."""
+    if facts.debt is None:
+        return facts
+    return replace(facts, debt=replace(facts.debt, already=reached([reason.value for reason in decision.reasons])))
 
 
 @given(facts_strategy, instants)
 def test_nothing_changes_before_the_review(facts, now):
     decision = decide_access(facts, now)
+    facts = remembered(facts, decision)
     end = decision.review_at or now + timedelta(days=900)
     assert end > now
     for part in (0.001, 0.5, 0.999):
         later = decide_access(facts, now + (end - now) * part)
         assert (later.level, later.reasons) == (decision.level, decision.reasons)
+
+
+@given(debts, instants, st.lists(st.timedeltas(timedelta(0), timedelta(days=60)), max_size=8))
+def test_debt_that_only_ages_never_raises_access(debt, now, steps):
+    facts = replace(FINE, starts_on=date(2020, 1, 1), debt=replace(debt, held_until=None))
+    facts = remembered(facts, decide_access(facts, now))
+    level = decide_access(facts, now).level
+    for step in steps:
+        now += step
+        decision = decide_access(facts, now)
+        assert decision.level >= level
+        level, facts = decision.level, remembered(facts, decision)
 
 
 @given(facts_strategy, instants)
@@ -108,8 +232,21 @@ def test_full_exactly_when_there_is_no_reason(facts, now):
 
 @given(facts_strategy, instants)
 def test_paying_never_makes_it_worse_and_debt_never_better(facts, now):
-    paid = decide_access(replace(facts, oldest_due_on=None), now)
-    owing = decide_access(replace(facts, oldest_due_on=local_date(now, facts.zone) - timedelta(days=100)), now)
-    assert paid.level <= decide_access(facts, now).level <= owing.level
-    assert Reason.DEBT not in paid.reasons
+    paid = decide_access(replace(facts, debt=None), now)
+    long_ago = local_date(now, facts.zone) - timedelta(days=100)
+    owing = decide_access(replace(facts, debt=Debt((Owed(long_ago, 1, wall_on=long_ago),))), now)
+    assert paid.level <= decide_access(facts, now).level
+    assert paid.level <= owing.level
+    assert not {Reason.DEBT, Reason.DEBT_SLOWED} & set(paid.reasons)
     assert Reason.DEBT in owing.reasons
+
+
+@given(windows, instants, st.sampled_from([PARIS, ZoneInfo("Pacific/Auckland")]))
+def test_the_window_opens_at_the_first_instant_that_it_allows(window, instant, zone):
+    opens = window.next_open(instant, zone)
+    assert opens >= instant
+    assert window.allows(local_date(opens, zone))
+    assert window.next_open(opens, zone) == opens
+    if opens > instant:
+        just_before = opens - timedelta(microseconds=1)
+        assert window.next_open(just_before, zone) == opens

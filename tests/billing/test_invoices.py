@@ -13,7 +13,7 @@ from base.calendar import Period
 from base.database import transaction
 from base.money import Money
 from base.offers import plan
-from base.tables import job, policy, service
+from base.tables import job, service
 from billing.draft import due_lines
 from billing.invoices import (
     InvoiceSummary,
@@ -80,14 +80,13 @@ def test_one_invoice_gathers_all_services_that_are_due(provider: Provider):
         assert check_books(tx) == []
 
 
-def test_with_the_invoice_come_its_jobs_its_mail_and_the_day_of_review(provider: Provider):
+def test_with_the_invoice_come_its_jobs_and_its_mail(provider: Provider):
     provider.travel(noon(MARCH))
-    service_id = provider.service(provider.subscriber(), provider.plan(), MARCH)
+    provider.service(provider.subscriber(), provider.plan(), MARCH)
     (invoice_id,) = issue_due(noon(MARCH))
     with transaction() as tx:
         jobs = tx.execute(select(job.c.kind, job.c.payload).order_by(job.c.id)).all()
         mail = tx.execute(select(message)).one()
-        review = tx.scalar(select(policy.c.review_at).where(policy.c.service_id == service_id))
     assert [(row.kind, row.payload) for row in jobs] == [
         ("tick", {"format": 1}),  # the new service's own: it is billed without waiting for the next minute
         ("render_document", {"format": 1, "kind": "invoice", "id": invoice_id}),
@@ -95,7 +94,6 @@ def test_with_the_invoice_come_its_jobs_its_mail_and_the_day_of_review(provider:
     ]
     assert (mail.kind, mail.key, mail.invoice_id) == ("invoice", f"invoice:{invoice_id}", invoice_id)
     assert f"/invoices/{invoice_id}" in mail.body
-    assert review == datetime(2026, 3, 22, tzinfo=UTC)  # due on the 15th, walled 7 days later
 
 
 def test_running_again_bills_nothing_and_missed_months_are_caught_up(provider: Provider):

@@ -84,7 +84,7 @@ DAMAGE = {
     "R-000001 of 8000 is applied to invoices for 4001": "UPDATE allocation SET amount_minor = 402 WHERE invoice_id = 2",
     "INV-000003 has 3599 of another subscriber": "UPDATE allocation SET invoice_id = 3 WHERE invoice_id = 1",
     "has 0 of another": "UPDATE allocation SET amount_minor = 0",
-    "Write-off 1 of 3598 is applied": "UPDATE write_off SET amount_minor = 3598",
+    "Write-off 1 of 3598, of which 0 are taken back, is applied": "UPDATE write_off SET amount_minor = 3598",
     "INV-000003 has 3000 credited of its line 1": "UPDATE credit_note_line SET amount_minor = 3000",
     "INV-000002 does not add up": "UPDATE invoice_line SET net_minor = net_minor - 1 WHERE invoice_id = 2",
     "INV-000003 does not add up": "UPDATE invoice SET taxes = '[]' WHERE id = 3",
@@ -103,6 +103,26 @@ DAMAGE = {
     "Series invoice has given the numbers up to 4; 3 documents": (
         "UPDATE series SET last_number = 4 WHERE name = 'invoice'"
     ),
+    "invoice:2 has 0 of tax class 1 in revenue; its lines come to -2999": (
+        "UPDATE posting SET tax_class_id = NULL WHERE account = 'revenue' AND entry_id = 2"
+    ),
+    "invoice:2 has -2999 of tax class 0 in revenue; its lines come to 0": (
+        "UPDATE posting SET tax_class_id = NULL WHERE account = 'revenue' AND entry_id = 2"
+    ),
+    "Of write-off 1 of 2399, 2400 are taken back": (
+        "INSERT INTO reinstatement (write_off_id, subscriber_id, invoice_id, amount_minor, currency, on_day, account, "
+        "reason, author, created_at) VALUES (1, 2, 3, 2400, 'EUR', '2026-04-03', 'recovered', '', '', now())"
+    ),
+    "2026-03 was closed with 4 EUR in tax (tax class 0); now it is -600": (
+        "INSERT INTO month_close (month, closed_by, closed_at, balances) VALUES ('2026-03-01', '', now(), "
+        """'[{"account": "tax", "tax_class_id": null, "currency": "EUR", "minor": 4}]')"""
+    ),
+    "Unearned revenue of 2026-03 (tax class 1) is put aside but not put back: -7 are left": (
+        "INSERT INTO entry (day, text, source, created_at) VALUES ('2026-03-31', '', 'unearned:2026-03:1', now()); "
+        "INSERT INTO posting (entry_id, account, tax_class_id, amount_minor, currency) SELECT max(id), 'unearned', 1, "
+        "-7, 'EUR' FROM entry"
+    ),
+    "has a posting to purse that does not fit": "UPDATE posting SET account = 'purse' WHERE account = 'tax'",
     "Series receipt has given the numbers up to 0; 1 documents": "DELETE FROM series WHERE name = 'receipt'",
 }
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 from aiosmtpd.controller import Controller
@@ -124,7 +125,11 @@ def test_no_more_leave_per_minute_than_allowed(provider: Provider, counting: Cou
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(deliver_in_the_end, ids))
     assert len(counting.came) == 8
-    assert max(counting.came) - min(counting.came) > 7 * 0.2 - 0.15, "one every 0.2 s"
+    times = ask("SELECT turn_at, sent_at FROM message WHERE state = 'sent' ORDER BY turn_at")
+    assert len(times) == 8
+    assert all(sent_at >= turn_at for turn_at, sent_at in times), "nobody goes before their turn"
+    gaps = [later - earlier for (earlier, _), (later, _) in pairwise(times)]
+    assert min(gaps) >= timedelta(milliseconds=199), "one every 0.2 s"
 
 
 def test_a_turn_that_is_far_away_is_not_waited_for(provider: Provider, counting: Counting) -> None:

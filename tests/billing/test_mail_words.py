@@ -64,7 +64,7 @@ def test_german_amounts_and_dates_are_german() -> None:
     assert "Bitte zahlen Sie sie bis zum 14.03.2026." in letter.body
 
 
-def reminder(kind: str, fee: Money | None = None) -> str:
+def reminder(kind: str, fee: Money | None = None, fee_ahead: Money | None = None) -> str:
     return reminder_letter(
         BUSINESS,
         kind=kind,
@@ -77,11 +77,12 @@ def reminder(kind: str, fee: Money | None = None) -> str:
         today=date(2026, 3, 20),
         link="https://x.example",
         fee=fee,
+        fee_ahead=fee_ahead,
     ).body
 
 
 def test_each_step_of_a_reminder_says_its_own() -> None:
-    assert "late fee of €5.00 is added" in reminder("reminder_2", Money(500, "EUR"))
+    assert "late fee of €5.00 is added" in reminder("reminder_2", fee_ahead=Money(500, "EUR"))
     assert "late fee of €5.00 has been added" in reminder("final_notice", Money(500, "EUR"))
     assert "our last notice" in reminder("final_notice")
     assert "fee" not in reminder("reminder_2") + reminder("final_notice")

@@ -7,9 +7,11 @@ from sqlalchemy import text
 
 from base import clock
 from base.database import transaction
+from base.i18n import format_money
 from billing.apply import refresh_access
+from billing.ledger import receivable
 from billing.services import set_staff_order
-from tests.billing.provider import Provider
+from tests.billing.provider import Provider, wall_in
 from tests.billing.test_mail import ask
 
 
@@ -70,17 +72,14 @@ def test_history_is_no_news(provider: Provider) -> None:
 
 
 def test_what_debt_did_says_how_much(provider: Provider) -> None:
-    from billing import invoices
-
-    start = clock.real() - timedelta(days=40)
+    start = clock.real() - timedelta(days=60)
     provider.travel(start)
-    service_id = line(provider, provider.subscriber(), start.date())
-    invoices.issue_due(start)
-    now = provider.travel(clock.real())
-    with transaction() as tx:
-        refresh_access(tx, provider.vault, [service_id], now, because="time")
+    line(provider, provider.subscriber(), start.date())
+    wall_in(provider.travel(clock.real()))
     (body,) = (row[0] for row in ask("SELECT body FROM message WHERE kind = 'suspended'"))
-    assert "You owe €35.99." in body
+    with transaction() as tx:
+        owed = receivable(tx, 1)
+    assert f"You owe {format_money(owed, 'en')}." in body
     assert "An invoice is overdue." in body
 
 

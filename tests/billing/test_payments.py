@@ -16,7 +16,6 @@ from billing.ledger import check_books, statement
 from billing.payments import Recorded, record_payment
 from billing.refused import Refused
 from billing.tables import allocation, entry, message, payment, posting
-from billing.tick import run
 from tests.billing.provider import Provider, noon
 
 MARCH = date(2026, 3, 1)
@@ -151,16 +150,16 @@ def test_what_cannot_be_is_refused_and_takes_no_number(provider: Provider, anna:
 
 def test_access_comes_back_in_the_commit_of_the_payment(provider: Provider, anna: int):
     second = provider.service(anna, provider.plan(price=0), MARCH)
-    run(noon(date(2026, 5, 2)))
+    provider.live(date(2026, 5, 2), date(2026, 5, 10))
 
     def levels() -> set[int]:
         with transaction() as tx:
             return set(tx.scalars(select(policy.c.level)))
 
     assert levels() == {AccessLevel.WALLED}
-    pay(provider, anna, eur(3599))
+    pay(provider, anna, eur(3599), date(2026, 5, 10))
     assert levels() == {AccessLevel.WALLED}  # April is overdue as well
-    payment_id = pay(provider, anna, eur(3599)).payment_id
+    payment_id = pay(provider, anna, eur(3599), date(2026, 5, 10)).payment_id
     assert levels() == {AccessLevel.FULL}
     with transaction() as tx:
         causes = tx.execute(

@@ -1,9 +1,10 @@
 """How a claimed job comes to its end, and what the pump takes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
+import structlog
 from sqlalchemy import Connection, text
 
 from base import jobs
@@ -31,6 +32,16 @@ def claimed(provider: Provider) -> Claimed:
     return claim
 
 
+@pytest.fixture
+def logs(capsys: pytest.CaptureFixture[str]) -> Iterator[pytest.CaptureFixture[str]]:
+    """Logs are printed where this test listens, whatever an earlier test in this process configured."""
+    configured = structlog.get_config()
+    structlog.reset_defaults()
+    vars(tasks.log).pop("bind", None)  # what it learnt at its first use
+    yield capsys
+    structlog.configure(**configured)
+
+
 def row() -> tuple:
     with transaction() as tx:
         return tuple(tx.execute(text("SELECT state, tries, last_error FROM job")).one())
@@ -56,7 +67,7 @@ def test_it_is_done_after_the_handler_returns(claimed: Claimed, monkeypatch: pyt
 
 
 def test_a_failure_leaves_one_line_and_the_alarm_comes_at_the_end(
-    claimed: Claimed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    claimed: Claimed, monkeypatch: pytest.MonkeyPatch, logs: pytest.CaptureFixture[str]
 ) -> None:
     def break_down(_: Job) -> None:
         raise ValueError("no such thing\nas a second line")
@@ -65,13 +76,13 @@ def test_a_failure_leaves_one_line_and_the_alarm_comes_at_the_end(
     job = claimed(Kind.SEND_MESSAGE)
     tasks.perform(job.id, 1)
     assert row() == ("ready", 1, "ValueError: no such thing")
-    assert "alarm=job_dead" not in (first := capsys.readouterr().out)
+    assert "alarm=job_dead" not in (first := logs.readouterr().out)
     assert "break_down" in first, "the log has the traceback"
     with transaction() as tx:
         tx.execute(text("UPDATE job SET state = 'sent', tries = :last"), {"last": jobs.MAX_TRIES})
     tasks.perform(job.id, jobs.MAX_TRIES)
     assert row()[0] == "dead"
-    assert "job_dead" in capsys.readouterr().out
+    assert "job_dead" in logs.readouterr().out
 
 
 def test_too_early_is_no_failure(claimed: Claimed, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,7 +224,7 @@ def test_what_nobody_ran_in_time_takes_no_slot(provider: Provider) -> None:
 
 
 def test_a_job_that_no_worker_survives_is_left_to_a_person(
-    provider: Provider, capsys: pytest.CaptureFixture[str]
+    provider: Provider, logs: pytest.CaptureFixture[str]
 ) -> None:
     taken: list[Job] = []
     with transaction() as tx:
@@ -222,7 +233,7 @@ def test_a_job_that_no_worker_survives_is_left_to_a_person(
     pour(Pump([Lane.DOCUMENTS], 4, taken.append, lambda: None))
     assert taken == []
     assert row()[0] == "dead"
-    assert "job_dead" in capsys.readouterr().out
+    assert "job_dead" in logs.readouterr().out
 
 
 def test_leases_are_long_enough_to_miss_a_renewal() -> None:

@@ -7,8 +7,11 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import insert, text
 from sqlalchemy.exc import DatabaseError
 
+import billing.book_tables
+import billing.dunning.tables
+import billing.run_tables
 import billing.tables
-import portal.tables  # noqa: F401 - registers its tables
+import portal.tables  # noqa: F401 - they register their tables
 from base.database import connect
 from base.tables import metadata
 from console import schema

@@ -106,7 +106,7 @@ def test_it_starts_serves_and_ends_within_five_seconds_of_ctrl_c(started):
 
 def test_a_command_works_on_the_pretend_provider_without_being_told(started, tmp_path):
     started.wait_until_up()
-    result = run_once(tmp_path, "travel", "20", environment={})
+    result = run_once(tmp_path, "travel", "6", environment={})
     assert result.returncode == 0, result.stderr
     assert "It is now" in result.stdout
     assert run_once(tmp_path, "bill", environment={}).returncode == 0

@@ -1,7 +1,5 @@
 """Paying by card: from the button to the pretend Stripe's hosted page and back, paid once, back online."""
 
-from datetime import timedelta
-
 import pytest
 import requests
 from sqlalchemy import func, select
@@ -11,9 +9,9 @@ from base.access import AccessLevel
 from base.business import set_business
 from base.database import transaction
 from base.tables import policy
-from billing import tick
 from billing.tables import checkout, payment
 from sandbox.stripe.app import Config
+from tests.billing.provider import wall_in
 from tests.portal.conftest import csrf, post
 from tests.sandbox.emulator import KEY, Emulator
 
@@ -37,8 +35,7 @@ def walled(make_portal, emulator):
     with transaction() as tx:
         set_business(tx, portal.vault, "system", stripe_secret_key=KEY, stripe_api_base=emulator.url)
     portal.subscriber("Anna", login="line1", email="anna@example.net")
-    tick.run(clock.now() - timedelta(days=60))
-    tick.run(clock.now())
+    wall_in(clock.now())
     portal.line(1, ADDRESS, login="line1")
     assert level() == AccessLevel.WALLED
     return portal

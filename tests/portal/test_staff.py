@@ -10,9 +10,9 @@ from base.database import transaction
 from base.i18n import format_money
 from base.money import total
 from base.tables import coa_attempt, drop_count, job, login_log, radius_node, session
-from billing import tick
 from billing.invoices import open_invoices
 from billing.tables import message
+from tests.billing.provider import wall_in
 from tests.portal.conftest import post
 
 NODE = "5f0c2b2e-2f6c-4d0e-a3a0-0f8d5e4e9c11"
@@ -22,8 +22,7 @@ NODE = "5f0c2b2e-2f6c-4d0e-a3a0-0f8d5e4e9c11"
 def anna(portal):
     """A subscriber who is walled in for debt, with an open session at 100.64.0.7."""
     made = portal.subscriber("Anna Berg", login="line1", email="anna@example.net", phone="+47 22 33 44 55")
-    tick.run(clock.now() - timedelta(days=60))
-    tick.run(clock.now())
+    wall_in(clock.now())
     portal.line(1, "100.64.0.7", login="line1", accepted_version=1)
     return made
 
@@ -149,7 +148,7 @@ def test_the_page_of_a_subscriber_shows_everything(portal, anna):
         "Anna Berg",
         "owes €89.97",
         "Payment pages only",
-        "overdue for longer than the grace time",
+        "(dunning policy",
         "Mikrotik-Rate-Limit",
         "WISPr-Bandwidth-Max-Down",
         "Cisco-AVPair",
@@ -163,7 +162,7 @@ def test_the_page_of_a_subscriber_shows_everything(portal, anna):
         "40 ms",
         "INV-000001",
         "Reminder",
-        "The date",  # because of which access changed
+        "Dunning",  # because of which access changed
         "Service added",
     ):
         assert shown in text, shown
@@ -209,6 +208,8 @@ def test_lists_are_narrowed_by_state_and_by_subscriber(portal, anna):
     assert "INV-" not in lists(f"invoices?subscriber={ben}")
     assert "No answer" in lists("enforcement?state=failed")
     assert "line1" in lists("access")
+    with transaction() as tx:
+        tx.execute(update(message).where(message.c.kind == "final_notice").values(state="queued", sent_at=None))
     assert "anna@example.net" in lists("messages?state=unsent")
     assert "Home 100" in lists("plans")
     assert "192.0.2.1/32" in lists("nas")

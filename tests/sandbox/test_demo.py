@@ -18,6 +18,7 @@ from base.offers import plan
 from base.policies import read_policies
 from base.settings import WrongSetting, settings
 from base.tables import access_history, job, nas, policy, service, subscriber
+from billing.dunning.policy import STANDARD, Policy
 from billing.invoices import balance, list_invoices, open_invoices
 from billing.ledger import check_books
 from billing.tables import invoice, message, payment
@@ -119,9 +120,10 @@ def test_it_refuses_a_production_configuration(database: Database) -> None:
 
 def test_fates_come_true_whatever_the_day() -> None:
     business = Business()
+    policy = Policy(1, "standard", "EUR", STANDARD)
     day = date(2027, 1, 1)
     while day < date(2028, 4, 1):
-        for course in courses(day, business):
+        for course in courses(day, business, policy):
             # as the calendar issues: a day before each period, and on the second day for the first
             issued = [start - timedelta(days=1) for start in _periods(course.starts_on, day + timedelta(days=1))]
             issued[0] += timedelta(days=2)
@@ -129,9 +131,9 @@ def test_fates_come_true_whatever_the_day() -> None:
             late = [(day - each).days - business.due_days for each in unpaid]
             worst = max(late, default=-99)
             if course.person.fate is Fate.LATE:
-                assert business.remind_after_days <= worst < business.wall_after_days, (day, course)
+                assert 3 <= worst < 21, (day, course)
             elif course.person.fate is Fate.WALLED:
-                assert worst >= business.wall_after_days, (day, course)
+                assert worst >= 21, (day, course)
             else:
                 assert worst <= 0, (day, course)
         day += timedelta(days=1)

@@ -1,0 +1,63 @@
+"""The chart of accounts, and the codes they have until the accountant gives others. Pure.
+
+A posting names an account by its key. Personal accounts name a subscriber too; revenue and unearned name a tax class.
+Balances are debit positive, credit negative; an account's normal side says which of the two is usual.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Type = Literal["asset", "liability", "income", "expense"]
+Side = Literal["debit", "credit"]
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One account: its key in postings, its name for people, and what it holds."""
+
+    key: str
+    name: str
+    type: Type
+    code: str
+    "By default."
+    holds: str
+    personal: bool = False
+    "Its postings name a subscriber."
+    by_tax_class: bool = False
+    "Its postings name the tax class of what was sold; none for what was booked before that was kept."
+
+    @property
+    def normal_side(self) -> Side:
+        """Where its balance usually lies."""
+        return "debit" if self.type in ("asset", "expense") else "credit"
+
+
+CHART: tuple[Account, ...] = (
+    Account("cash", "Cash", "asset", "1000", "Money in the till."),
+    Account("bank", "Bank", "asset", "1200", "Money received by transfer."),
+    Account("stripe", "Stripe clearing", "asset", "1360", "Paid by card, until Stripe pays it out."),
+    Account("receivable", "Receivables", "asset", "1400", "What subscribers owe by open invoices.", personal=True),
+    Account(
+        "customer_credit", "Customer credit", "liability", "1718",
+        "Payments, top-ups and credit notes that no invoice has used yet.", personal=True,
+    ),
+    Account("deposits", "Deposits", "liability", "1732", "Theirs until the service ends.", personal=True),
+    Account("vouchers_sold", "Vouchers sold", "liability", "1716", "Prepaid vouchers until they are used."),
+    Account("tax", "Tax", "liability", "1776", "Tax on what was sold, due to the state."),
+    Account(
+        "unearned", "Unearned revenue", "liability", "1900",
+        "At a month's end: what was invoiced for days after it.", by_tax_class=True,
+    ),
+    Account("revenue", "Revenue", "income", "4400", "What was invoiced, less what was credited.", by_tax_class=True),
+    Account("recovered", "Recovered debts", "income", "4925", "Paid after it had been written off."),
+    Account("bad_debt", "Bad debt", "expense", "6930", "What was written off."),
+    Account("gateway_fees", "Gateway fees", "expense", "6855", "What Stripe keeps for itself."),
+    Account("rounding", "Rounding", "expense", "6960", "Small differences when money is moved or changed."),
+)  # fmt: skip
+
+BY_KEY = {each.key: each for each in CHART}
+ACCOUNTS = tuple(BY_KEY)
+PERSONAL = tuple(each.key for each in CHART if each.personal)
+BY_TAX_CLASS = tuple(each.key for each in CHART if each.by_tax_class)
+CLEARING = {"stripe": "stripe"}
+"Payment gateway -> the account in which its money lies until it is paid out."

@@ -1,0 +1,185 @@
+"""Who is dunned and how far it has come, loaded many payers at a time: for the run, for access, and for people."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+
+from sqlalchemy import Connection, Select, func, select, union
+
+from base.business import Business
+from base.calendar import local_date
+from base.money import Money
+from base.tables import service, subscriber
+from billing.dunning.doubt import doubts
+from billing.dunning.policies import Policies, load_policies
+from billing.dunning.policy import Policy
+from billing.dunning.rules import Case, Notice
+from billing.dunning.tables import dunning_group, dunning_notice, dunning_step, exemption, promise
+from billing.tables import charge, invoice, invoice_line, open_item
+
+
+@dataclass(frozen=True, slots=True)
+class Payer:
+    """One subscriber with open invoices that are dunned."""
+
+    id: int
+    number: str
+    name: str
+    language: str | None
+    currency: str
+    policy: Policy
+    at_stake: bool
+    "They pay for a service that has not ended."
+    held_until: date | None
+    "First day on which no promise and no exemption holds; None: none does."
+    doubt_until: datetime | None
+    demanded: bool
+    "A reconnection fee that has to be paid first is open."
+    cases: tuple[Case, ...]
+    "The one due first at the front."
+
+
+def load_payers(
+    tx: Connection,
+    business: Business,
+    payer_ids: Collection[int],
+    now: datetime,
+    policies: Policies | None = None,
+) -> dict[int, Payer]:
+    """Those of these subscribers who have open invoices that are dunned, or a reconnection fee to pay first."""
+    ids = list(payer_ids)
+    today = local_date(now, business.zone)
+    policies = policies or load_policies(tx, business)
+    cases = _cases(tx, ids)
+    demanded = demanding(tx, ids)
+    held, doubtful = _holds(tx, ids, today), doubts(tx, ids, now)
+    at_stake = set(
+        tx.scalars(
+            select(service.c.payer_id).where(
+                service.c.payer_id == func.any(ids), service.c.ends_on.is_(None) | (service.c.ends_on > today)
+            )
+        )
+    )
+    query = (
+        select(subscriber, dunning_group.c.policy_id)
+        .outerjoin(dunning_group, dunning_group.c.subscriber_id == subscriber.c.id)
+        .where(subscriber.c.id == func.any(sorted(cases.keys() | demanded)))
+    )
+    return {
+        row.id: Payer(
+            id=row.id,
+            number=row.number,
+            name=row.name,
+            language=row.language,
+            currency=row.currency,
+            policy=policies.of(row.policy_id),
+            at_stake=row.id in at_stake,
+            held_until=held.get(row.id),
+            doubt_until=doubtful.get(row.id),
+            demanded=row.id in demanded,
+            cases=cases.get(row.id, ()),
+        )
+        for row in tx.execute(query)
+    }
+
+
+def announced(tx: Connection, payer_ids: Collection[int]) -> set[int]:
+    """Those for whom a date has been named, or who have to pay a reconnection fee first: debt may touch their access.
+
+    One query, because the bill run asks it for everybody.
+    """
+    ids = list(payer_ids)
+    named = (
+        select(open_item.c.subscriber_id)
+        .join(dunning_notice, dunning_notice.c.invoice_id == open_item.c.invoice_id)
+        .where(open_item.c.subscriber_id == func.any(ids), open_item.c.dunned)
+    )
+    return set(tx.scalars(union(named, _demanded(ids))))
+
+
+def demanding(tx: Connection, payer_ids: Collection[int]) -> set[int]:
+    """Those who have to pay a reconnection fee before they come back."""
+    return set(tx.scalars(_demanded(list(payer_ids))))
+
+
+def _demanded(ids: list[int]) -> Select[tuple[int]]:
+    return (
+        select(open_item.c.subscriber_id)
+        .join(invoice_line, invoice_line.c.invoice_id == open_item.c.invoice_id)
+        .join(charge, charge.c.id == invoice_line.c.charge_id)
+        .where(
+            open_item.c.subscriber_id == func.any(ids),
+            ~open_item.c.dunned,
+            charge.c.kind == "reconnection",
+            charge.c.bill_on.is_not(None),
+        )
+    )
+
+
+def _cases(tx: Connection, ids: list[int]) -> dict[int, tuple[Case, ...]]:
+    query = (
+        select(open_item, invoice.c.number, invoice.c.total_minor)
+        .join(invoice, invoice.c.id == open_item.c.invoice_id)
+        .where(open_item.c.subscriber_id == func.any(ids), open_item.c.dunned)
+        .order_by(open_item.c.due_on, open_item.c.invoice_id)
+    )
+    rows = tx.execute(query).all()
+    invoices = [row.invoice_id for row in rows]
+    taken: dict[int, dict[str, date]] = {}
+    for step in tx.execute(select(dunning_step).where(dunning_step.c.invoice_id == func.any(invoices))):
+        taken.setdefault(step.invoice_id, {})[step.act] = step.on_day
+    notices: dict[int, dict[str, Notice]] = {}
+    letters: dict[int, set[str]] = {}
+    found = (
+        select(dunning_notice).where(dunning_notice.c.invoice_id == func.any(invoices)).order_by(dunning_notice.c.id)
+    )
+    for each in tx.execute(found):
+        notice = Notice(each.act, each.on_day, each.message_key, each.arrived_on, bool(each.in_time))
+        notices.setdefault(each.invoice_id, {})[each.act] = notice
+        letters.setdefault(each.invoice_id, set()).add(each.message_key)
+    fees = _fees(tx, invoices)
+    cases: dict[int, tuple[Case, ...]] = {}
+    for row in rows:
+        total = Money(row.total_minor, row.currency)
+        case = Case(
+            invoice_id=row.invoice_id,
+            number=row.number,
+            due_on=row.due_on,
+            open=Money(row.open_minor, row.currency),
+            charged=total - fees.get(row.invoice_id, Money(0, row.currency)),
+            taken=taken.get(row.invoice_id, {}),
+            notices=notices.get(row.invoice_id, {}),
+            letters=len(letters.get(row.invoice_id, ())),
+        )
+        cases[row.subscriber_id] = (*cases.get(row.subscriber_id, ()), case)
+    return cases
+
+
+def _fees(tx: Connection, invoices: list[int]) -> Mapping[int, Money]:
+    """What of each invoice is late fees, with their tax."""
+    query = (
+        select(invoice_line.c.invoice_id, invoice_line.c.net_minor, invoice_line.c.taxes, invoice.c.currency)
+        .join(invoice, invoice.c.id == invoice_line.c.invoice_id)
+        .where(invoice_line.c.invoice_id == func.any(invoices), invoice_line.c.kind == "late_fee")
+    )
+    found: dict[int, Money] = {}
+    for row in tx.execute(query):
+        net = Money(row.net_minor, row.currency)
+        with_tax = net.times(1 + sum((Decimal(tax["percent"]) for tax in row.taxes), Decimal(0)) / 100)
+        found[row.invoice_id] = found.get(row.invoice_id, Money(0, row.currency)) + with_tax
+    return found
+
+
+def _holds(tx: Connection, ids: list[int], today: date) -> dict[int, date]:
+    promised = select(promise.c.subscriber_id, (promise.c.until_on + 1).label("until")).where(
+        promise.c.subscriber_id == func.any(ids), promise.c.state == "open"
+    )
+    exempt = select(exemption.c.subscriber_id, exemption.c.until_on.label("until")).where(
+        exemption.c.subscriber_id == func.any(ids), exemption.c.from_on <= today
+    )
+    found: dict[int, date] = {}
+    for row in tx.execute(union(promised, exempt)):
+        if row.until > today:
+            found[row.subscriber_id] = max(row.until, found.get(row.subscriber_id, row.until))
+    return found

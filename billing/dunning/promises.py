@@ -1,0 +1,128 @@
+"""Promises to pay: while one holds nothing is taken away and no step comes; whether it was kept is remembered."""
+
+from collections.abc import Collection
+from datetime import date, datetime, timedelta
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from base import trail
+from base.business import Business
+from base.calendar import local_date
+from base.crypto import Vault
+from base.money import total
+from base.settings import settings
+from base.tables import service
+from billing.apply import refresh_access
+from billing.dunning.cases import Payer, load_payers
+from billing.dunning.tables import promise
+from billing.letters import promise_letter
+from billing.mail_sources import load_sources
+from billing.outbox import Outgoing, queue_all
+from billing.refused import need
+from billing.settle import lock_subscribers
+from billing.tables import open_item
+
+YEAR = timedelta(days=365)
+STAFF_DAYS = 90  # that staff may grant at most
+
+
+def make_promise(
+    tx: Connection, vault: Vault, business: Business, actor: str, subscriber_id: int, until_on: date, now: datetime
+) -> int:
+    """Wait for a subscriber's money until the end of `until_on`; returns the promise's id. Refused with a sentence.
+
+    A subscriber's own promise ('subscriber:9') is limited by the policy: how far ahead, how many a year, and none after
+    one was broken until the debt is paid; staff are trusted.
+    """
+    lock_subscribers(tx, [subscriber_id])
+    payer = load_payers(tx, business, [subscriber_id], now).get(subscriber_id)
+    today = local_date(now, business.zone)
+    late = () if payer is None else tuple(case for case in payer.cases if case.due_on <= today)
+    need(payer is not None and late, "Nothing is overdue, so there is nothing to promise.", "subscriber_id")
+    assert payer is not None
+    need(until_on > today, "A promise is for a day to come.", "until_on")
+    waiting = select(promise.c.until_on).where(promise.c.subscriber_id == subscriber_id, promise.c.state == "open")
+    need(tx.scalar(waiting) is None, "There is a promise already; it has to be kept first.", "subscriber_id")
+    if actor.startswith("subscriber:"):
+        _check_limits(tx, payer, today, until_on, [case.invoice_id for case in late])
+    need(until_on <= today + timedelta(days=STAFF_DAYS), f"A promise is for {STAFF_DAYS} days at most.", "until_on")
+    amount = total((case.open for case in late), payer.currency)
+    promise_id = tx.execute(
+        insert(promise)
+        .values(
+            subscriber_id=subscriber_id,
+            made_on=today,
+            until_on=until_on,
+            amount_minor=amount.minor,
+            currency=amount.currency,
+            invoice_ids=[case.invoice_id for case in late],
+            author=actor,
+            created_at=now,
+        )
+        .returning(promise.c.id)
+    ).scalar_one()
+    letter = promise_letter(
+        business,
+        name=payer.name,
+        amount=amount,
+        until=until_on,
+        link=settings().public_url,
+        language=payer.language,
+        sources=load_sources(tx),
+    )
+    key = f"promise_accepted:{promise_id}"
+    queue_all(tx, business, [Outgoing(subscriber_id, "promise_accepted", key, letter.subject, letter.body)])
+    detail = {"promise_id": promise_id, "until": str(until_on), "amount_minor": amount.minor}
+    trail.record(tx, actor, "promise.made", subject="subscriber", subject_id=subscriber_id, detail=detail)
+    _refresh(tx, vault, {subscriber_id}, now, actor)
+    return int(promise_id)
+
+
+def settle_promises(
+    tx: Connection, vault: Vault, business: Business, now: datetime, among: Collection[int] | None = None
+) -> None:
+    """Note which promises were kept, as soon as they were, and which were broken, after their last day.
+
+    `among`: only those of these subscribers.
+    """
+    today = local_date(now, business.zone)
+    still_open = select(open_item.c.invoice_id).where(open_item.c.invoice_id == func.any(promise.c.invoice_ids))
+    query = select(promise, still_open.exists().label("owing")).where(promise.c.state == "open").order_by(promise.c.id)
+    if among is not None:
+        query = query.where(promise.c.subscriber_id == func.any(list(among)))
+    rows = tx.execute(query).all()
+    decided = [row for row in rows if not row.owing or row.until_on < today]
+    lock_subscribers(tx, [row.subscriber_id for row in decided])
+    for row in decided:
+        state = "broken" if row.owing else "kept"
+        noted = update(promise).where(promise.c.id == row.id, promise.c.state == "open")
+        if tx.execute(noted.values(state=state, decided_on=today)).rowcount:
+            detail = {"promise_id": row.id, "until": str(row.until_on)}
+            trail.record(
+                tx, "system", f"promise.{state}", subject="subscriber", subject_id=row.subscriber_id, detail=detail
+            )
+    _refresh(tx, vault, {row.subscriber_id for row in decided}, now, "promise")
+
+
+def _check_limits(tx: Connection, payer: Payer, today: date, until_on: date, invoice_ids: list[int]) -> None:
+    policy = payer.policy
+    need(policy.promise_days > 0, "Please call us: promises are made with our staff.", "until_on")
+    latest = today + timedelta(days=policy.promise_days)
+    need(
+        until_on <= latest, f"A promise is for {policy.promise_days} days at most, that is until {latest}.", "until_on"
+    )
+    made = tx.execute(
+        select(promise).where(promise.c.subscriber_id == payer.id, promise.c.made_on > today - YEAR)
+    ).all()
+    broken = any(row.state == "broken" and set(row.invoice_ids) & set(invoice_ids) for row in made)
+    need(not broken, "A promise for this debt was not kept; please pay it, or call us.", "subscriber_id")
+    need(
+        len(made) < policy.promises_a_year,
+        f"That was promised {len(made)} times within a year already; please call us.",
+        "subscriber_id",
+    )
+
+
+def _refresh(tx: Connection, vault: Vault, payer_ids: Collection[int], now: datetime, because: str) -> None:
+    paid_for = tx.scalars(select(service.c.id).where(service.c.payer_id == func.any(sorted(payer_ids))))
+    refresh_access(tx, vault, list(paid_for), now, because)

@@ -1,0 +1,230 @@
+"""What a day to come will bring: the very functions of the tick, played ahead and rolled back.
+
+A few payers at a time go through the days until then in one transaction, which is never committed. Whatever is random
+or comes from outside stays as it is: nobody pays, every mail is taken at once, Stripe is heard from as it is now. If
+nothing else happens in between, the day does exactly what is said here.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import ColumnElement, Connection, Table, func, select, text, union, update
+from sqlalchemy.exc import OperationalError
+
+from base import clock
+from base.access import AccessLevel
+from base.business import Business, load_business
+from base.calendar import local_date, local_midnight
+from base.crypto import Vault, open_vault
+from base.database import engine
+from base.money import Money
+from base.settings import settings
+from base.tables import access_history, policy, service, subscriber
+from billing.apply import refresh_access
+from billing.bill_holds import hold_back
+from billing.bill_runs import sentence_of
+from billing.changes import due_switches, switch_plans
+from billing.dunning.promises import settle_promises
+from billing.dunning.run import dun, note_arrivals
+from billing.dunning.tables import promise
+from billing.issue import due_subscribers, issue_for_subscribers
+from billing.refused import need
+from billing.tables import charge, invoice, message, open_item
+from billing.walled import skip_for_payers
+
+CHUNK = 25  # payers to a transaction: their rows are locked while it lasts, so that it has to be short
+FAR_NUMBERS = 10**9  # numbers of the invoices that are played: nobody waits for them
+MOST_DAYS = 62
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing that will happen."""
+
+    kind: str
+    "invoice, fee, mail, suspend, slow, restore or end."
+    number: str
+    "Of the account."
+    name: str
+    what: str
+    "The kind of mail, the login, the text of the fee; '' for an invoice."
+    amount: Money | None
+
+
+@dataclass(slots=True)
+class Day:
+    """Everything that a day will bring, in the order of the accounts."""
+
+    day: date
+    items: list[Item] = field(default_factory=list)
+    failures: dict[int, str] = field(default_factory=dict)
+    "Subscribers for whom something cannot be done, each with the reason."
+
+
+def preview_day(day: date, progress: Callable[[int, int], None] = lambda done, of: None) -> Day:
+    """What `day` will bring, from now on where it is today. Refused for the past and for days too far ahead.
+
+    Nothing is changed, and no number is taken; the rows of a few subscribers at a time are locked for a moment.
+    """
+    vault = open_vault(settings().secret_keys)
+    with _played() as (tx, now):
+        business = load_business(tx, vault)
+        today = local_date(now, business.zone)
+        need(day >= today, "That day is over; `bill report` and the trail say what happened.", "day")
+        need((day - today).days <= MOST_DAYS, f"At most {MOST_DAYS} days ahead can be seen.", "day")
+        due = _concerned(tx, business, day)
+    found = Day(day)
+    for begin in range(0, len(due), CHUNK):
+        chunk = due[begin : begin + CHUNK]
+        found.items += _play_or_split(vault, chunk, day, found.failures)
+        progress(begin + len(chunk), len(due))
+    found.items.sort(key=lambda item: (item.number, item.kind, item.what))
+    return found
+
+
+class _played:
+    """A transaction that is rolled back whatever happens, and the business time at which it begins."""
+
+    def __enter__(self) -> tuple[Connection, datetime]:
+        self._connection = engine().connect()
+        self._transaction = self._connection.begin()
+        return self._connection, clock.now()
+
+    def __exit__(self, *exception: object) -> None:
+        self._transaction.rollback()
+        self._connection.close()
+
+
+def _concerned(tx: Connection, business: Business, day: date) -> list[int]:
+    """Payers for whom anything can happen until the end of `day`; all that could is enough to be looked at."""
+    end = local_midnight(day + timedelta(days=1), business.zone)
+    switching = select(service.c.payer_id).where(service.c.id == func.any(due_switches(tx, day)))
+    reviewed = (
+        select(service.c.payer_id)
+        .join(policy, policy.c.service_id == service.c.id)
+        .where((policy.c.review_at < end) | (policy.c.level > int(AccessLevel.FULL)))
+    )
+    dunned = select(open_item.c.subscriber_id).where(open_item.c.due_on <= day)
+    promised = select(promise.c.subscriber_id).where(promise.c.state == "open")
+    found = set(tx.scalars(union(switching, reviewed, dunned, promised)))
+    return sorted(found | set(due_subscribers(tx, day, business.issue_days_before)))
+
+
+def _play_or_split(vault: Vault, payers: Sequence[int], day: date, failures: dict[int, str]) -> list[Item]:
+    try:
+        return _play(vault, payers, day)
+    except OperationalError:
+        raise
+    except Exception as error:
+        if len(payers) == 1:
+            failures[payers[0]] = sentence_of(error)
+            return []
+        return [item for each in payers for item in _play_or_split(vault, [each], day, failures)]
+
+
+def _play(vault: Vault, payers: Sequence[int], day: date) -> list[Item]:
+    with _played() as (tx, now):
+        _shadow_numbers(tx)
+        zone = load_business(tx, vault).zone
+        before = _marks(tx)
+        for instant in _instants(tx, payers, now, day, zone):
+            if local_date(instant, zone) == day and instant != now and instant == local_midnight(day, zone):
+                before = _marks(tx)
+            with clock.standing(instant):
+                _tick(tx, vault, payers, instant)
+        return _gather(tx, payers, before)
+
+
+def _shadow_numbers(tx: Connection) -> None:
+    """Number from far away in a table of our own, so that the real series is neither locked nor met."""
+    tx.execute(text("CREATE TEMPORARY TABLE series (LIKE public.series INCLUDING ALL) ON COMMIT DROP"))
+    tx.execute(text("INSERT INTO series SELECT name, last_number + :far FROM public.series"), {"far": FAR_NUMBERS})
+
+
+def _instants(tx: Connection, payers: Sequence[int], now: datetime, day: date, zone: ZoneInfo) -> Iterator[datetime]:
+    """Now, every midnight until `day`, and in between whenever time alone changes somebody's access."""
+    theirs = select(service.c.id).where(service.c.payer_id == func.any(list(payers)))
+    instant = now
+    end = local_midnight(day + timedelta(days=1), zone)
+    while instant < end:
+        yield instant
+        midnight = local_midnight(local_date(instant, zone) + timedelta(days=1), zone)
+        later = select(func.min(policy.c.review_at)).where(
+            policy.c.service_id.in_(theirs), policy.c.review_at > instant
+        )
+        instant = min(midnight, tx.scalar(later) or midnight)
+
+
+def _tick(tx: Connection, vault: Vault, payers: Sequence[int], now: datetime) -> None:
+    """What billing.tick does, for these payers within one transaction; then the mail server takes every mail."""
+    business = load_business(tx, vault)
+    services = list(tx.scalars(select(service.c.id).where(service.c.payer_id == func.any(list(payers)))))
+    switch_plans(tx, vault, services, now)
+    skip_for_payers(tx, vault, business, payers, now)
+    _issue(tx, vault, business, payers, now)
+    settle_promises(tx, vault, business, now, payers)
+    note_arrivals(tx, vault, payers, now)
+    dun(tx, vault, payers, now)
+    refresh_access(tx, vault, services, now, because="time")
+    _issue(tx, vault, business, payers, now)  # what is demanded before they come back, and fees of the next minute
+    skip_for_payers(tx, vault, business, payers, now)
+    mine = message.c.subscriber_id == func.any(list(payers))
+    tx.execute(update(message).where(mine, message.c.state == "queued").values(state="sent", sent_at=now))
+
+
+def _issue(tx: Connection, vault: Vault, business: Business, payers: Sequence[int], now: datetime) -> None:
+    going, _ = hold_back(tx, business, payers, local_date(now, business.zone))
+    issue_for_subscribers(tx, vault, business, going, now)
+
+
+_WATCHED = (invoice, charge, message, access_history)
+
+
+def _marks(tx: Connection) -> dict[str, int]:
+    """The newest row of each table, so that what comes after it can be told."""
+    return {table.name: tx.scalar(select(func.coalesce(func.max(table.c.id), 0))) or 0 for table in _WATCHED}
+
+
+def _gather(tx: Connection, payers: Sequence[int], before: dict[str, int]) -> list[Item]:
+    def new(table: Table) -> ColumnElement[bool]:
+        return table.c.id > before[table.name]
+
+    who = {row.id: row for row in tx.execute(select(subscriber).where(subscriber.c.id == func.any(list(payers))))}
+    items = []
+    for row in tx.execute(select(invoice).where(invoice.c.subscriber_id == func.any(list(payers)), new(invoice))):
+        payer = who[row.subscriber_id]
+        items.append(Item("invoice", payer.number, payer.name, "", Money(row.total_minor, row.currency)))
+    fees = select(charge).where(
+        charge.c.subscriber_id == func.any(list(payers)), charge.c.kind.in_(["late_fee", "reconnection"]), new(charge)
+    )
+    for row in tx.execute(fees):
+        payer = who[row.subscriber_id]
+        items.append(Item("fee", payer.number, payer.name, row.kind, Money(row.amount_minor, payer.currency)))
+    for row in tx.execute(select(message).where(message.c.subscriber_id == func.any(list(payers)), new(message))):
+        payer = who[row.subscriber_id]
+        items.append(Item("mail", payer.number, payer.name, row.kind, None))
+    return items + _changes(tx, payers, before)
+
+
+def _changes(tx: Connection, payers: Sequence[int], before: dict[str, int]) -> list[Item]:
+    """What access each service had before, and has then."""
+    old = (
+        select(access_history.c.level)
+        .where(access_history.c.service_id == service.c.id, access_history.c.id <= before["access_history"])
+        .order_by(access_history.c.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    query = (
+        select(service.c.login, subscriber.c.number, subscriber.c.name, policy.c.level, old.label("old"))
+        .join(policy, policy.c.service_id == service.c.id)
+        .join(subscriber, subscriber.c.id == service.c.payer_id)
+        .where(service.c.payer_id == func.any(list(payers)), policy.c.level != func.coalesce(old, 0))
+    )
+    kinds = {AccessLevel.FULL: "restore", AccessLevel.REDUCED: "slow", AccessLevel.WALLED: "suspend"}
+    return [
+        Item(kinds.get(AccessLevel(row.level), "end"), row.number, row.name, row.login, None)
+        for row in tx.execute(query)
+    ]
