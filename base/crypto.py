@@ -3,6 +3,7 @@
 The key file holds one Fernet key per line, newest first: the first encrypts, all decrypt.
 """
 
+import hmac
 import os
 import secrets
 import stat
@@ -28,6 +29,7 @@ class Vault:
 
     def __init__(self, keys: list[bytes]) -> None:
         self._fernet = MultiFernet([Fernet(key) for key in keys])
+        self._keys = tuple(keys)
 
     def __repr__(self) -> str:
         """Never the keys."""
@@ -46,6 +48,15 @@ class Vault:
                 "a stored secret cannot be decrypted: the keys file belongs to another installation or lost a line; "
                 "restore it from the backup"
             ) from None
+
+    def digests(self, secret: str, purpose: str) -> list[bytes]:
+        """HMAC-SHA256 of a secret that is only ever compared, under a key per purpose derived from each key.
+
+        The newest key's comes first and is the one to store; whoever looks a secret up compares with all, so that what
+        was stored before a rotation is found as long as its key's line stays.
+        """
+        derived = (hmac.digest(key, f"tollkeeper: {purpose}".encode(), "sha256") for key in self._keys)
+        return [hmac.digest(key, secret.encode(), "sha256") for key in derived]
 
     def unlock_text(self, token: bytes) -> str:
         """Decrypt UTF-8 text."""

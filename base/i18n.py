@@ -88,6 +88,16 @@ def is_country(code: str) -> bool:
     return len(code) == 2 and code.isalpha() and code not in NO_COUNTRIES and code in _territories()
 
 
+def is_currency(code: str) -> bool:
+    """Whether `code` is an ISO 4217 code such as 'EUR'."""
+    return code in _currencies()
+
+
+@cache
+def _currencies() -> frozenset[str]:
+    return frozenset(Locale("en").currencies)
+
+
 @cache
 def _territories() -> frozenset[str]:
     return frozenset(Locale("en").territories)

@@ -36,6 +36,7 @@ class Kind(Enum):
     REVIEW_ACCESS = ("review_access", Lane.URGENT)
     TICK = ("tick", Lane.CHARGES)
     SEND_MESSAGE = ("send_message", Lane.MAIL)
+    READ_BOUNCES = ("read_bounces", Lane.MAIL)
     RENDER_DOCUMENT = ("render_document", Lane.DOCUMENTS)
 
     @property
@@ -68,15 +69,18 @@ def enqueue(tx: Connection, kind: Kind, payload: dict[str, Any], *, key: str | N
     notify(tx, CHANNEL)
 
 
-def enqueue_all(tx: Connection, kind: Kind, payloads: Mapping[str, dict[str, Any]]) -> None:
-    """The same for many at once: payloads by their keys."""
+def enqueue_all(
+    tx: Connection, kind: Kind, payloads: Mapping[str, dict[str, Any]], *, delay: timedelta = timedelta()
+) -> None:
+    """The same for many at once: payloads by their keys. `delay`: due only then, or when somebody hurries them."""
     if not payloads:
         return
     name, lane = kind.value
     rows = func.unnest(_texts(payloads), _texts(json.dumps({"format": 1, **each}) for each in payloads.values()))
     given = rows.table_valued("key", "payload").render_derived()
-    fresh = select(literal(name), literal(lane.value), cast(given.c.payload, JSONB), given.c.key)
-    columns = ["kind", "lane", "payload", "key"]
+    due = func.clock_timestamp() + delay if delay else func.now()
+    fresh = select(literal(name), literal(lane.value), cast(given.c.payload, JSONB), given.c.key, due)
+    columns = ["kind", "lane", "payload", "key", "run_after"]
     tx.execute(insert(job).from_select(columns, fresh).on_conflict_do_nothing(index_elements=["key"]))
     notify(tx, CHANNEL)
 
@@ -84,6 +88,18 @@ def enqueue_all(tx: Connection, kind: Kind, payloads: Mapping[str, dict[str, Any
 def _texts(values: Iterable[str]) -> ColumnElement[Any]:
     """One parameter, however many they are."""
     return cast(list(values), ARRAY(Text))
+
+
+def hurry(tx: Connection, keys: Collection[str]) -> None:
+    """Have jobs that wait for later done now."""
+    waiting = (job.c.key == func.any(list(keys)), job.c.state == "ready", job.c.run_after > func.clock_timestamp())
+    if tx.execute(update(job).where(*waiting).values(run_after=func.clock_timestamp())).rowcount:
+        notify(tx, CHANNEL)
+
+
+def is_alive(tx: Connection, key: str) -> bool:
+    """Whether the job with this key is still to be done."""
+    return tx.scalar(select(job.c.state).where(job.c.key == key)) in ("ready", "sent")
 
 
 def claim(tx: Connection, lanes: Sequence[Lane], limit: int, lease: timedelta) -> list[Job]:

@@ -4,6 +4,7 @@ Two rooms touch them, so they stand in base; each names its one writer and its r
 """
 
 from sqlalchemy import BigInteger, Boolean, Column, Date, ForeignKey, SmallInteger, Table, Text
+from sqlalchemy.dialects.postgresql import JSONB
 
 from base.tables import identity, instant, metadata, reference
 
@@ -30,7 +31,7 @@ tax_rate = Table(
     Column("valid_until", Date),  # first day on which it no longer holds
 )
 
-# What can be bought. Writer: billing.plans. Readers: portal.
+# What can be bought. Writer: billing.plans, billing.profiles. Readers: portal.
 plan = Table(
     "plan",
     metadata,
@@ -50,7 +51,25 @@ plan = Table(
     Column("first_period", Text, nullable=False, server_default="prorate"),  # prorate, prorate_next, full
     Column("rate_down", BigInteger, nullable=False),  # bit/s
     Column("rate_up", BigInteger, nullable=False),
+    Column("burst_rate_down", BigInteger),  # bit/s; NULL: no burst
+    Column("burst_rate_up", BigInteger),
+    Column("burst_threshold_down", BigInteger),  # bit/s; NULL: the rate
+    Column("burst_threshold_up", BigInteger),
+    Column("burst_seconds_down", SmallInteger),  # NULL: one
+    Column("burst_seconds_up", SmallInteger),
+    Column("reduced_rate_down", BigInteger),  # bit/s; NULL, here and below: as the business settings say
+    Column("reduced_rate_up", BigInteger),
+    Column("walled_rate_down", BigInteger),
+    Column("walled_rate_up", BigInteger),
+    Column("walled_pool", Text),
+    Column("walled_address_list", Text),
+    Column("extra_attributes", JSONB, nullable=False, server_default="[]"),  # as base.extras.check_extras keeps them
+    Column("cap_octets", BigInteger),  # per period; NULL: none
+    Column("cap_counts", Text, nullable=False, server_default="total"),  # total, down, up
+    Column("cap_action", Text, nullable=False, server_default="none"),  # none, reduce, wall
     Column("pool", Text),
+    Column("prepaid", Boolean, nullable=False, server_default="false"),  # each period is paid from the balance
+    Column("ends_at_midnight", Boolean, nullable=False, server_default="false"),  # else at the time it began
     Column("walled_billing", Text, nullable=False, server_default="bill"),  # while walled for debt: bill, stop, days
     Column("walled_stop_days", SmallInteger, nullable=False, server_default="0"),  # with stop: so many days are billed
     Column("retired_on", Date),  # from this day on it is not sold; who has it keeps it

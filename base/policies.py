@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, select
 
-from base.access import AccessLevel, AccessPolicy
+from base.access import AccessPolicy, read_obeyed
 from base.crypto import Vault
 from base.tables import policy
 
@@ -20,7 +20,6 @@ def read_policies(tx: Connection, vault: Vault | None, service_ids: Sequence[int
 
 def to_policy(row: Row[Any], vault: Vault | None) -> AccessPolicy:
     """One row of the table as a value."""
-    obeyed = dict(row.obeyed)
-    obeyed["level"] = AccessLevel(obeyed["level"])
+    obeyed = read_obeyed(row.obeyed)
     password = None if vault is None or row.password is None else vault.unlock_text(row.password)
     return AccessPolicy(service_id=row.service_id, version=row.version, login=row.login, password=password, **obeyed)

@@ -98,10 +98,13 @@ service = Table(
     Column("next_in_advance", Boolean, nullable=False, server_default="true"),  # then it may be some days earlier
     Column("staff_order", Text, nullable=False, server_default="none"),  # none, suspended, blocked
     Column("staff_order_note", Text, nullable=False, server_default=""),
+    instant("paid_until", nullable=True),  # of a prepaid plan; NULL: nothing was paid for yet
+    instant("prepaid_from", nullable=True),  # when the time began that was paid for without a gap: its clock counts
+    Column("auto_renew", Boolean, nullable=False, server_default="true"),
     instant("created_at"),
 )
 
-# What the network must do now. Writer: billing.apply. Readers: radius, coa, portal.
+# What the network must do now. Writer: billing.apply. Readers: radius, ingest, coa, portal.
 policy = Table(
     "policy",
     metadata,
@@ -114,7 +117,12 @@ policy = Table(
     Column("password", LargeBinary),
     Column("obeyed", JSONB, nullable=False),  # AccessPolicy.obeyed()
     instant("changed_at"),
+    # What ingest compares: with so many bytes since that day the service's access is to be reviewed. NULL: never.
+    Column("usage_from", Date),
+    Column("usage_threshold", BigInteger),
+    Column("usage_counts", Text),  # total, down, up
     Index("ix_policy_review_at", "review_at", postgresql_where=text("review_at IS NOT NULL")),
+    Index("ix_policy_usage", "service_id", postgresql_where=text("usage_threshold IS NOT NULL")),
 )
 
 # Every change of access with its cause; append-only. Writer: billing.apply. Readers: coa, portal.

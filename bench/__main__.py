@@ -1,6 +1,7 @@
 """`./run bench`: says what there is, runs it, prints a table and keeps the figures."""
 
 import argparse
+import json
 import os
 import platform
 import signal
@@ -34,6 +35,7 @@ def main() -> int:
     parser.add_argument("name", nargs="?", choices=BENCHES, metavar="NAME", help=", ".join(BENCHES))
     parser.add_argument("--services", type=int, default=100_000, metavar="N", help="services loaded (100000)")
     parser.add_argument("--seconds", type=float, default=5.0, metavar="S", help="of one run (5)")
+    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     parser.add_argument("--runs", type=int, default=5, metavar="R", help="of which the median counts (5)")
     options = parser.parse_args()
     if not 1 <= options.services <= 1_000_000 or not 0 < options.seconds <= 60 or not 1 <= options.runs <= 25:
@@ -64,13 +66,17 @@ def _measure(names: list[str], options: argparse.Namespace) -> None:
             "cores": os.cpu_count(),
         }
         print(f"The peer: {circumstances['peer'] or 'none; freeradius is not installed here'}.", flush=True)
+        told: dict[str, float] = {}
         for name in names:
             rows = BENCHES[name][0](ground)
             keep(name, circumstances, rows)
+            told |= {row.key: round(row.ours, 3) for row in rows if row.key}
             print(
                 f"\n{name}\n{table(rows)}\nload average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", flush=True
             )
     print(f"\nKept in {RESULTS}.")
+    if options.json:
+        print(json.dumps(told))
 
 
 if __name__ == "__main__":

@@ -14,8 +14,9 @@ from billing.plans import add_plan
 from billing.services import add_service, add_subscriber
 
 _COPIES = (
-    "INSERT INTO subscriber (number, name, currency, created_at) "
-    "SELECT 'B' || lpad(copy.n::text, 7, '0'), copy.login, first.currency, first.created_at "
+    "INSERT INTO subscriber (number, name, email, currency, created_at) "
+    "SELECT 'B' || lpad(copy.n::text, 7, '0'), copy.login, copy.login || '@example.net', first.currency, "
+    "first.created_at "
     "FROM bench_copy copy, subscriber first ORDER BY copy.n",
     "INSERT INTO service (subscriber_id, payer_id, plan_id, login, password, starts_on, billed_until, next_bill_on, "
     "created_at) SELECT payer.id, payer.id, first.plan_id, copy.login, copy.password, first.starts_on, "
@@ -40,7 +41,7 @@ def fill(engine: Engine, vault: Vault, services: int) -> None:
             tx, "bench", name="Fast", price=Money(2000, "EUR"), rate_down=RATE_DOWN, rate_up=RATE_UP, pool=POOL
         )
         login = login_of(0)
-        payer = add_subscriber(tx, vault, "bench", name=login)
+        payer = add_subscriber(tx, vault, "bench", name=login, email=f"{login}@example.net")
         add_service(tx, vault, "bench", subscriber_id=payer, plan_id=plan, login=login, password=password_of(login))
         _copy(tx, vault, range(1, services))
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:

@@ -25,6 +25,8 @@ class Row:
     p99_ms: float | None = None
     runs: dict[str, Any] = field(default_factory=dict)
     "Everything behind the medians, for the kept line."
+    key: str = ""
+    "What --json calls it; '' for what it does not tell."
 
     @property
     def ratio(self) -> float | None:

@@ -7,7 +7,7 @@ Balances are debit positive, credit negative; an account's normal side says whic
 from dataclasses import dataclass
 from typing import Literal
 
-Type = Literal["asset", "liability", "income", "expense"]
+Type = Literal["asset", "liability", "income", "expense", "equity"]
 Side = Literal["debit", "credit"]
 
 
@@ -50,8 +50,12 @@ CHART: tuple[Account, ...] = (
     ),
     Account("revenue", "Revenue", "income", "4400", "What was invoiced, less what was credited.", by_tax_class=True),
     Account("recovered", "Recovered debts", "income", "4925", "Paid after it had been written off."),
+    Account(
+        "promotions", "Promotions", "expense", "6605", "Vouchers given away, and rebates to who sells them."
+    ),
     Account("bad_debt", "Bad debt", "expense", "6930", "What was written off."),
     Account("gateway_fees", "Gateway fees", "expense", "6855", "What Stripe keeps for itself."),
+    Account("opening", "Opening balances", "equity", "9000", "The other side of debts and credits taken over."),
     Account("rounding", "Rounding", "expense", "6960", "Small differences when money is moved or changed."),
 )  # fmt: skip
 

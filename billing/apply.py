@@ -3,12 +3,12 @@
 Law: nothing else writes policy or access_history. Calling it too often is harmless; it writes only differences.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select
+from sqlalchemy import Connection, Row, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from base import feed
@@ -17,12 +17,16 @@ from base.bulk import update_rows
 from base.business import load_business
 from base.crypto import Vault
 from base.log import alarm
-from base.tables import access_history, policy
+from base.tables import access_history, policy, service
 from billing.decide import decide_access
 from billing.dunning.reconnection import charge_reconnections
 from billing.facts import Known, load_facts
 from billing.notices import Change, announce_access
 from billing.terms import build_obeyed
+from billing.usage import watched
+from billing.usage_mails import announce_usage
+
+_WAITS = ("review_at", "usage_from", "usage_threshold", "usage_counts")  # for what the next review waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +69,21 @@ def refresh_access(tx: Connection, vault: Vault, service_ids: Sequence[int], now
             "reasons": [reason.value for reason in decision.reasons],
             "review_at": decision.review_at,
             "obeyed": obeyed,
+            **watched(each.facts.usage, each.counts),
         }
         outcomes.append(_compare(each, before.get(each.facts.service_id), fresh, now))
     _write(tx, outcomes, before, because)
     changes = _changes(outcomes, before)
     announce_access(tx, business, changes, now)
     charge_reconnections(tx, business, changes, now)
+    announce_usage(tx, business, {each.facts.service_id: each.facts.usage for each in known if each.facts.usage}, now)
     return [outcome.row["service_id"] for outcome in outcomes if outcome.told]
+
+
+def refresh_payers(tx: Connection, vault: Vault, payer_ids: Collection[int], now: datetime, because: str) -> list[int]:
+    """The same for every service that these subscribers pay for: debt is the payer's."""
+    paid_for = tx.scalars(select(service.c.id).where(service.c.payer_id == func.any(sorted(payer_ids))))
+    return refresh_access(tx, vault, list(paid_for), now, because)
 
 
 def _changes(outcomes: list[_Outcome], before: dict[int, Row[Any]]) -> list[Change]:
@@ -113,8 +125,8 @@ def _write(tx: Connection, outcomes: list[_Outcome], before: dict[int, Row[Any]]
         old = before.get(outcome.row["service_id"])
         if old is None or outcome.noticed:
             changed.append(outcome.row)
-        elif old.review_at != outcome.row["review_at"]:
-            reviewed.append({name: outcome.row[name] for name in ("service_id", "review_at")})
+        elif any(getattr(old, name) != outcome.row[name] for name in _WAITS):
+            reviewed.append({name: outcome.row[name] for name in ("service_id", *_WAITS)})
     update_rows(tx, policy, reviewed)
     if changed:
         statement = upsert(policy)
@@ -137,6 +149,19 @@ def _write(tx: Connection, outcomes: list[_Outcome], before: dict[int, Row[Any]]
     if history:
         tx.execute(insert(access_history), history)
     feed.publish(tx, "policy", [outcome.row["service_id"] for outcome in outcomes if outcome.noticed])
+
+
+def ask_for_review(tx: Connection, plan_id: int, now: datetime) -> list[int]:
+    """Make the review of every service of a plan due now, so that the tick does what nobody else does before it."""
+    having = select(policy.c.service_id).join(service, service.c.id == policy.c.service_id)
+    ids = having.where(service.c.plan_id == plan_id).order_by(policy.c.service_id).with_for_update(of=policy)
+    found = list(tx.scalars(ids))
+    tx.execute(
+        update(policy)
+        .where(policy.c.service_id == func.any(found), or_(policy.c.review_at.is_(None), policy.c.review_at > now))
+        .values(review_at=now)
+    )
+    return found
 
 
 def due_for_review(tx: Connection, now: datetime, limit: int = 1000) -> list[int]:

@@ -11,7 +11,7 @@ from base.business import Business
 from base.calendar import Period, boundary, period_around
 from base.i18n import format_money
 from base.money import Money
-from base.tables import service, subscriber
+from base.tables import service, subscriber, trail
 from billing.addresses import find_bad, load_reaches
 from billing.anomalies import EACH_PERIOD, Anomaly, Before, Bill, Key, Limits, Line, Payer, Unbilled, judge
 from billing.draft import FAR, Recurring, due_lines, next_piece, price_of, without
@@ -89,25 +89,34 @@ def find_unbilled(tx: Connection, day: date, done_until: date | None, days_befor
         chunk = ids[begin : begin + 500]
         columns = service.c.id, service.c.payer_id, service.c.next_bill_on
         rows = {row.id: row for row in tx.execute(select(*columns).where(service.c.id.in_(chunk)))}
+        ours = _taken_over(tx, chunk)
         for each in load_recurring(tx, services=chunk, lock=False):
             row = rows[each.service_id]
             if each.service_product_id is not None:
                 continue
             if done_until is not None and row.next_bill_on is not None and due_lines(each, done_until, days_before)[0]:
                 continue
-            if one := _unbilled(each, row.payer_id, day):
+            if one := _unbilled(each, row.payer_id, day, ours.get(each.service_id, each.starts_on)):
                 found.append(one)
     return found
 
 
-def _unbilled(each: Recurring, payer: int, day: date) -> Unbilled | None:
-    piece = next_piece(each, each.starts_on)
-    if piece is None or any(one.percent is not None and one.percent >= 100 for one in each.discounts):
+def _taken_over(tx: Connection, service_ids: Sequence[int]) -> dict[int, date]:
+    """Of services that an importer brought: the first day that is ours to bill."""
+    query = select(trail.c.subject_id, trail.c.detail["billed_until"].astext.label("day")).where(
+        trail.c.subject == "service", trail.c.subject_id.in_(service_ids), trail.c.act == "service.imported"
+    )
+    return {row.subject_id: date.fromisoformat(row.day) for row in tx.execute(query)}
+
+
+def _unbilled(each: Recurring, payer: int, day: date, since: date) -> Unbilled | None:
+    piece = next_piece(each, since)
+    if piece is None or since >= day or any(one.percent is not None and one.percent >= 100 for one in each.discounts):
         return None
-    so_far = Period(each.starts_on, day)
+    so_far = Period(since, day)
     paused = so_far.days - sum(left.days for left in without(so_far, each.skipped))
-    end = boundary(each.starts_on, piece.terms.cycle, 1) + timedelta(days=paused)
-    return Unbilled(each.service_id, payer, each.login, each.starts_on, end, price_of(piece))
+    end = boundary(since, piece.terms.cycle, 1) + timedelta(days=paused)
+    return Unbilled(each.service_id, payer, each.login, since, end, price_of(piece))
 
 
 def _judge(

@@ -21,7 +21,7 @@ UNBROKEN_NUMBERS = (
     "  SELECT series AS name, count(*) AS found, min(sequence) AS least, max(sequence) AS most FROM invoice "
     "  GROUP BY series UNION ALL "
     "  SELECT series, count(*), min(sequence), max(sequence) FROM credit_note GROUP BY series UNION ALL "
-    "  SELECT 'receipt', count(*), 1, count(*) FROM payment HAVING count(*) > 0) kind "
+    "  SELECT 'receipt', count(*), 1, count(*) FROM payment WHERE method <> 'opening' HAVING count(*) > 0) kind "
     "LEFT JOIN series s ON s.name = kind.name "
     "WHERE kind.most <> coalesce(s.last_number, 0) OR kind.found <> kind.most - kind.least + 1",
 )
@@ -110,7 +110,9 @@ LAWS: tuple[tuple[str, str], ...] = (
     ),
     (
         "{source} of {minor} on {day} is not booked as it stands: the ledger says {booked} on {booked_on}.",
-        "WITH item AS (SELECT 'invoice:' || id AS source, subscriber_id, issued_on AS day, total_minor AS minor "
+        "WITH item AS (SELECT 'invoice:' || id AS source, subscriber_id, "
+        # what was taken over from an old system is booked on the day of the move
+        "  CASE WHEN series <> 'opening' THEN issued_on END AS day, total_minor AS minor "
         "  FROM invoice WHERE total_minor <> 0 UNION ALL "
         "  SELECT 'payment:' || id, subscriber_id, received_on, -amount_minor FROM payment UNION ALL "
         "  SELECT 'credit_note:' || id, subscriber_id, issued_on, -total_minor FROM credit_note UNION ALL "
@@ -153,11 +155,28 @@ LAWS: tuple[tuple[str, str], ...] = (
         "SELECT gateway_id, count(*) AS times FROM payment WHERE gateway_id IS NOT NULL "
         "GROUP BY gateway_id HAVING count(*) > 1",
     ),
+    (
+        "Payment {number} of {amount} redeems {times} vouchers worth {worth}.",
+        "SELECT p.receipt_number AS number, p.amount_minor AS amount, count(v.id) AS times, "
+        "coalesce(sum(b.value_minor), 0) AS worth FROM payment p LEFT JOIN voucher v ON v.payment_id = p.id "
+        "LEFT JOIN voucher_batch b ON b.id = v.batch_id AND b.currency = p.currency "
+        "WHERE p.method = 'voucher' OR v.id IS NOT NULL GROUP BY p.id "
+        "HAVING p.method <> 'voucher' OR count(v.id) <> 1 OR sum(b.value_minor) IS DISTINCT FROM p.amount_minor",
+    ),
+    (
+        "Vouchers for {open} {currency} are sold and not redeemed; the ledger says {booked}.",
+        "WITH sold AS (SELECT b.currency, sum(b.value_minor) AS minor FROM voucher_batch b "
+        "  JOIN voucher v ON v.batch_id = b.id WHERE b.sold_on IS NOT NULL AND v.payment_id IS NULL GROUP BY 1), "
+        "booked AS (SELECT currency, -sum(amount_minor) AS minor FROM posting WHERE account = 'vouchers_sold' "
+        "  GROUP BY 1) "
+        "SELECT currency, coalesce(s.minor, 0) AS open, coalesce(b.minor, 0) AS booked "
+        "FROM sold s FULL JOIN booked b USING (currency) WHERE coalesce(s.minor, 0) <> coalesce(b.minor, 0)",
+    ),
     UNBROKEN_NUMBERS,
     (
         "{source} has {booked} of tax class {tax_class} in revenue; its lines come to {lines}.",
         "WITH line AS (SELECT 'invoice:' || invoice_id AS source, tax_class_id, -sum(net_minor) AS minor "
-        "  FROM invoice_line WHERE kind <> 'deposit' GROUP BY invoice_id, tax_class_id UNION ALL "
+        "  FROM invoice_line WHERE kind NOT IN ('deposit', 'opening') GROUP BY invoice_id, tax_class_id UNION ALL "
         "  SELECT 'credit_note:' || c.credit_note_id, l.tax_class_id, sum(c.net_minor) FROM credit_note_line c "
         "  JOIN invoice_line l ON l.id = c.invoice_line_id WHERE l.kind <> 'deposit' "
         "  GROUP BY c.credit_note_id, l.tax_class_id), "

@@ -14,18 +14,21 @@ from base.business import load_business
 from base.calendar import Cycle, Period, local_date, period_around
 from base.crypto import Vault
 from base.money import Money
-from base.offers import service_plan, skipped_period
+from base.offers import plan, service_plan, skipped_period
 from base.tables import service, subscriber
-from billing.apply import refresh_access
+from billing.anchors import anchor_for
 from billing.credit_notes import kept_until
 from billing.deed import Deed, begin, bill_products_from, boundary_of, plan_of, sell, sold_on
 from billing.draft import FAR
 from billing.issue import issue_for_subscribers
+from billing.prepaid.deeds import need_cover
+from billing.prepaid.renewal import renew, renew_and_refresh
 from billing.refused import need
-from billing.services import anchor_for
+from billing.settle import lock_subscribers
 from billing.tables import credit_note, invoice
 
 PAUSE = "pause"
+_NO_PAUSE = "A prepaid service is not paused: switch its renewal off instead."
 
 
 def change_plan(
@@ -34,7 +37,9 @@ def change_plan(
     """Put a service on another plan, now or where its billed time ends; returns the first day of the new plan.
 
     Now: what was billed beyond today is given back and the new plan is billed from today on, so that the subscriber
-    pays for each day once. At the boundary nothing is given back. Speeds follow on that day.
+    pays for each day once. At the boundary nothing is given back. Speeds follow on that day, and those of a prepaid
+    plan that follows a prepaid one at the minute at which the paid time is over. Now, a running prepaid service gets
+    the rest of its days back and buys a period of the new plan at once; Refused where the balance does not cover that.
     """
     deed = begin(tx, vault, actor, service_id)
     new, old = plan_of(tx, plan_id), plan_of(tx, deed.row.plan_id)
@@ -42,23 +47,35 @@ def change_plan(
     need(new.retired_on is None or deed.today < new.retired_on, f"{new.name} is no longer sold.", "plan_id")
     need(deed.row.ends_on is None or deed.today < deed.row.ends_on, "The service has ended.", "service_id")
     day = boundary_of(deed, old) if at_boundary else max(deed.today, deed.row.starts_on)
-    same_cycle = _rhythm(new) == _rhythm(old)
+    same_cycle = _rhythm(new) == _rhythm(old) and not (old.prepaid or new.prepaid)
     values: dict[str, Any] = {}
+    runs = old.prepaid and deed.row.paid_until is not None and deed.now < deed.row.paid_until
     if day < deed.row.billed_until:
         deed.give_back(Period(day, FAR), f"Change from {old.name} to {new.name}", only_plan=same_cycle)
         values["billed_until"] = kept_until(tx, service_id, day)
+        if old.prepaid or new.prepaid:
+            said = f"What is paid of {old.name} is given back whole or not at all; change it at the boundary."
+            need(values["billed_until"] == day, said, "plan_id")
         if not same_cycle:
             bill_products_from(tx, service_id, day)
+    if old.prepaid and not at_boundary:
+        values |= {"paid_until": None, "prepaid_from": None}
+    if old.prepaid and not new.prepaid:
+        values["billed_until"] = day
     anchor = sold_on(deed, day).anchor_on
     if not same_cycle and period_around(anchor, Cycle(new.cycle_unit, new.cycle_length), day).start != day:
         payer = tx.execute(select(subscriber.c.billing_day).where(subscriber.c.id == deed.row.payer_id)).one()
         anchor = anchor_for(payer.billing_day, day)
     tx.execute(delete(service_plan).where(service_plan.c.service_id == service_id, service_plan.c.from_on > day))
     sell(tx, service_id, day, plan_id=plan_id, anchor_on=anchor, price_minor=None, price_reason="")
-    if day <= deed.today or day == deed.row.starts_on:
+    waits = runs and at_boundary and new.prepaid  # the renewal puts it on its plan, at the minute
+    if not waits and (day <= deed.today or day == deed.row.starts_on):
         values["plan_id"] = plan_id
     if values:
         deed.set(**values)
+    if runs and new.prepaid and not at_boundary:
+        need_cover(deed)  # else it would lose the time that it had
+        renew(tx, vault, deed.business, [service_id], deed.now, asked=True)
     deed.end("service.plan_changed", {"from": old.name, "to": new.name, "on": day.isoformat()})
     return day
 
@@ -81,14 +98,16 @@ def preview_change(
     currency = plan_of(tx, plan_id).currency
     with tx.begin_nested() as trial:
         last = tx.scalar(select(func.max(credit_note.c.id))) or 0
+        billed = tx.scalar(select(func.max(invoice.c.id))) or 0
         day = change_plan(tx, vault, actor, service_id, plan_id, at_boundary=at_boundary)
         payer = tx.scalar(select(service.c.payer_id).where(service.c.id == service_id))
         assert payer is not None
-        issued = issue_for_subscribers(tx, vault, load_business(tx, vault), [payer], clock.now())
+        issue_for_subscribers(tx, vault, load_business(tx, vault), [payer], clock.now())
         # the payer's money is locked: what is newer is ours
         theirs = credit_note.c.id > last, credit_note.c.subscriber_id == payer
         credited = tx.scalar(select(func.sum(credit_note.c.total_minor)).where(*theirs))
-        charged = tx.scalar(select(func.sum(invoice.c.total_minor)).where(invoice.c.id == func.any(issued)))
+        theirs = invoice.c.id > billed, invoice.c.subscriber_id == payer
+        charged = tx.scalar(select(func.sum(invoice.c.total_minor)).where(*theirs))
         trial.rollback()
     return Preview(day, Money(int(credited or 0), currency), Money(int(charged or 0), currency))
 
@@ -96,11 +115,13 @@ def preview_change(
 def switch_plans(tx: Connection, vault: Vault, service_ids: list[int], now: datetime) -> list[int]:
     """Let planned changes of plan take effect whose day has come; returns the services."""
     today = local_date(now, load_business(tx, vault).zone)
+    payers = select(service.c.payer_id).where(service.c.id == func.any(service_ids)).distinct()
+    lock_subscribers(tx, list(tx.scalars(payers)))  # before the services, as bills and payments do
     rows = tx.execute(_switching(today).where(service.c.id == func.any(service_ids)).with_for_update(of=service)).all()
     for row in rows:
         tx.execute(update(service).where(service.c.id == row.id).values(plan_id=row.plan_id))
     ids = [row.id for row in rows]
-    refresh_access(tx, vault, ids, now, because="time")
+    renew_and_refresh(tx, vault, ids, now, because="time")
     return ids
 
 
@@ -117,12 +138,18 @@ def _switching(today: date) -> Any:
         .limit(1)
         .lateral("newest")
     )
+    bought, next_bought = plan.alias("bought"), plan.alias("next_bought")
+    by_renewal = (  # at the minute, not the day
+        exists()
+        .select_from(bought.join(next_bought, bought.c.prepaid & next_bought.c.prepaid))
+        .where(bought.c.id == service.c.plan_id, next_bought.c.id == newest.c.plan_id)
+    )
     changed = service_plan.alias("changed")  # few services ever do; the others are not looked at one by one
     later = (changed.c.service_id == service.c.id, changed.c.from_on > service.c.starts_on, changed.c.from_on <= today)
     return (
         select(service.c.id, newest.c.plan_id)
         .join(newest, newest.c.plan_id != service.c.plan_id)
-        .where(exists().where(*later))
+        .where(exists().where(*later), ~by_renewal)
         .order_by(service.c.id)
     )
 
@@ -153,6 +180,7 @@ def pause(
     What was billed for these days is given back. Returns the skipped period's id.
     """
     deed = begin(tx, vault, actor, service_id)
+    need(not plan_of(tx, deed.row.plan_id).prepaid, _NO_PAUSE, "service_id")
     need(start >= deed.today, "A pause begins today or later.", "start")
     need(end is None or start < end, "A pause ends after it began.", "end")
     days = Period(start, end or FAR)

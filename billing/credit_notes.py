@@ -23,6 +23,7 @@ from billing.credits import Billed, Credit, unused
 from billing.ledger import Posting, post
 from billing.numbers import next_documents
 from billing.paper import groups_to_json, taxes_from_json
+from billing.prepaid.renewal import renew_and_refresh
 from billing.refused import need
 from billing.services import services_of
 from billing.settle import add_credit, apply_credits, lock_subscribers, write_down
@@ -143,6 +144,11 @@ def issue_credit_note(
     original = tx.execute(select(invoice).where(invoice.c.id == invoice_id)).one_or_none()
     need(original is not None, "There is no such invoice.", "invoice_id")
     assert original is not None
+    need(
+        original.series != "opening",
+        f"Invoice {original.number} was taken over from the old system: correct it there, and write it off here.",
+        "invoice_id",
+    )
     lock_subscribers(tx, [original.subscriber_id])
     lines, given = _lines(tx, invoice_id)
     totals = _worth(lines, given, parts, original.currency)
@@ -203,7 +209,8 @@ def issue_credit_note(
                 "amount": format_money(totals.total, business.language)},
     )  # fmt: skip
     jobs.enqueue(tx, jobs.Kind.RENDER_DOCUMENT, {"kind": "credit_note", "id": credit_note_id})
-    refresh_access(tx, vault, services_of(tx, original.subscriber_id), now, because=f"credit_note:{credit_note_id}")
+    touched = services_of(tx, original.subscriber_id)
+    renew_and_refresh(tx, vault, touched, now, because=f"credit_note:{credit_note_id}")
     return int(credit_note_id)
 
 

@@ -45,7 +45,19 @@ class Debt:
     doubt_until: datetime | None = None
     "Until then they may have paid without our knowing, because Stripe is not heard from."
     demanded: bool = False
-    "A reconnection fee that has to be paid first is open."
+    "A reconnection fee that has to be paid first is open: who is walled in stays so."
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a service may use in a period, and has used."""
+
+    period: Period
+    cap: int
+    "Octets."
+    used: int
+    level: AccessLevel
+    "What it comes down to when the cap is reached; FULL: nothing happens."
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +73,13 @@ class Facts:
     zone: ZoneInfo
     debt: Debt | None = None
     "None when no notice has named a date."
+    prepaid: bool = False
+    paid_until: datetime | None = None
+    "Of a prepaid service; None: nothing was paid for yet."
     pauses: tuple[Period, ...] = ()
     "Days on which the service is paused, in order."
+    usage: Usage | None = None
+    "None: its plan has no cap."
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +128,15 @@ def by_pause(facts: Facts, now: datetime) -> Verdict:
     return _FINE
 
 
+def by_balance(facts: Facts, now: datetime) -> Verdict:
+    """A prepaid service runs until its paid time is over; from then on it reaches only the pages where one pays."""
+    if not facts.prepaid:
+        return _FINE
+    if facts.paid_until is None or facts.paid_until <= now:
+        return Verdict(AccessLevel.WALLED, Reason.PREPAID_OVER, None)
+    return Verdict(AccessLevel.FULL, None, facts.paid_until)
+
+
 def by_debt(facts: Facts, now: datetime) -> Verdict:
     """Debt takes away what a notice has named, on the day it named, within the hours in which that may happen.
 
@@ -120,7 +146,9 @@ def by_debt(facts: Facts, now: datetime) -> Verdict:
     debt, zone = facts.debt, facts.zone
     if debt is None:
         return _FINE
-    walls = [now if debt.held_until is None else local_midnight(debt.held_until, zone)] if debt.demanded else []
+    walls = []
+    if debt.demanded and debt.already >= AccessLevel.WALLED:  # it keeps the wall closed, and never builds one
+        walls = [now if debt.held_until is None else local_midnight(debt.held_until, zone)]
     walls += [_begins(debt, day, AccessLevel.WALLED, zone, now) for day in _days(debt, "wall_on")]
     slows = [_begins(debt, day, AccessLevel.REDUCED, zone, now) for day in _days(debt, "reduce_on")]
     awaited = [local_midnight(day, zone) for each in debt.invoices for day in each.awaited]
@@ -159,7 +187,22 @@ def _begins(debt: Debt, day: date, level: AccessLevel, zone: ZoneInfo, now: date
     return debt.window.next_open(max(begin, now), zone)
 
 
-RULES: tuple[Callable[[Facts, datetime], Verdict], ...] = (by_term, by_staff, by_debt, by_pause)
+def by_usage(facts: Facts, now: datetime) -> Verdict:
+    """A cap that is reached holds until the period ends; each period begins with a count of its own."""
+    usage = facts.usage
+    if usage is None:
+        return _FINE
+    begins, ends = (local_midnight(day, facts.zone) for day in (usage.period.start, usage.period.end))
+    if now < begins:
+        return Verdict(AccessLevel.FULL, None, begins)
+    if now >= ends:
+        return _FINE
+    if usage.used < usage.cap or usage.level == AccessLevel.FULL:
+        return Verdict(AccessLevel.FULL, None, ends)
+    return Verdict(usage.level, Reason.CAP_REACHED, ends)
+
+
+RULES: tuple[Callable[[Facts, datetime], Verdict], ...] = (by_term, by_staff, by_debt, by_balance, by_pause, by_usage)
 
 
 def decide_access(facts: Facts, now: datetime) -> Decision:

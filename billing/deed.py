@@ -13,8 +13,8 @@ from base.calendar import Cycle, Period, local_date, period_around
 from base.crypto import Vault
 from base.offers import plan, service_plan
 from base.tables import service
-from billing.apply import refresh_access
 from billing.credit_notes import credit_unused
+from billing.prepaid.renewal import renew_and_refresh
 from billing.recurring import schedule
 from billing.refused import need
 from billing.settle import lock_subscribers
@@ -58,7 +58,7 @@ class Deed:
         """What every change ends with: when is it billed next, who did it, what may the service do now."""
         schedule(self.tx, [self.row.id])
         trail.record(self.tx, self.actor, act, subject="service", subject_id=self.row.id, detail=detail)
-        refresh_access(self.tx, self.vault, [self.row.id], self.now, because=self.actor)
+        renew_and_refresh(self.tx, self.vault, [self.row.id], self.now, because=self.actor)
         jobs.enqueue(self.tx, jobs.Kind.TICK, {}, key=f"tick:{act}:{self.row.id}:{self.now.isoformat()}")
 
 

@@ -35,7 +35,8 @@ from billing.account_documents import Reminder, Voucher, load_statement
 from billing.credit_documents import load_credit_note
 from billing.document_samples import samples
 from billing.document_templates import load_own, load_template
-from billing.invoices import load_invoice
+from billing.invoices import Invoice, load_invoice
+from billing.outbox import hurry_mails
 from billing.pages import TEMPLATES, brand_of, fill, style_sheet
 from billing.paper import seller_of
 from billing.receipts import load_receipt
@@ -153,6 +154,8 @@ def render(kind: str, subject_id: int) -> None:
     """Make and keep the PDF of a document, unless it is there; no transaction is open meanwhile."""
     vault = open_vault(settings().secret_keys)
     with transaction() as tx:
+        if available() is not None:
+            hurry_mails(tx, [f"{kind}:{subject_id}"])  # it has to leave without
         if has(tx, kind, subject_id):
             return
         business = load_business(tx, vault)
@@ -171,6 +174,8 @@ def _data(tx: Connection, business: Business, kind: str, subject_id: int) -> byt
 
     found = load_invoice(tx, subject_id) if kind == "invoice" else load_credit_note(tx, subject_id)
     assert found is not None
+    if isinstance(found, Invoice) and found.taken_over:
+        return None  # the invoice is the one that the old system wrote
     try:
         return to_xml(found, iban=business.bank_iban, bic=business.bank_bic)
     except Refused as refused:
@@ -282,7 +287,7 @@ def _describe_data(_document: Any, pdf: Any) -> None:
 
 
 def store(tx: Connection, kind: str, subject_id: int, pdf: bytes) -> None:
-    """Keep a document's PDF with its hash; the one that is there stays."""
+    """Keep a document's PDF with its hash, and send the mail that waits for it; the one that is there stays."""
     row = {
         "kind": kind,
         "subject_id": subject_id,
@@ -291,6 +296,7 @@ def store(tx: Connection, kind: str, subject_id: int, pdf: bytes) -> None:
         "created_at": clock.now(),
     }
     tx.execute(insert(document).values(row).on_conflict_do_nothing(index_elements=["kind", "subject_id"]))
+    hurry_mails(tx, [f"{kind}:{subject_id}"])
 
 
 def fetch(tx: Connection, kind: str, subject_id: int) -> bytes | None:

@@ -34,6 +34,8 @@ class Terms:
     in_arrears: bool = False
     prorated: bool = True
     "Else a piece costs the whole price where it begins a period or the service, and nothing elsewhere."
+    prepaid: bool = False
+    "Its periods are paid from the balance (billing.prepaid.renewal): no bill run looks at them."
     first_period: str = "prorate"
     "prorate; prorate_next: and bill the first whole period with it; full: the first piece costs a whole period."
 
@@ -114,6 +116,8 @@ def next_piece(each: Recurring, start: date) -> Piece | None:
     held = [index for index, terms in enumerate(each.terms) if terms.from_on <= start]
     index = held[-1] if held else 0
     terms = each.terms[index]
+    if terms.prepaid:
+        return None
     whole = period_around(terms.anchor, terms.cycle, start)
     ends = [whole.end, each.ends_on, *(later.from_on for later in each.terms[index + 1 : index + 2])]
     return Piece(terms, Period(start, min(ends)), whole)
@@ -140,6 +144,15 @@ def due_lines(each: Recurring, today: date, days_before: int) -> tuple[list[Due]
             lines += _lines(each, piece, days)
         billed_until = piece.days.end
     return lines, billed_until
+
+
+def period_lines(each: Recurring, days: Period) -> list[Due]:
+    """The lines of one whole period on `days`, by the terms of its first day; cut where the service ends."""
+    if not each.starts_on <= days.start < each.ends_on:
+        return []
+    terms = [terms for terms in each.terms if terms.from_on <= days.start][-1]
+    cut = Period(days.start, min(days.end, each.ends_on))
+    return _lines(each, Piece(terms, cut, days), cut)
 
 
 def next_due_on(each: Recurring, days_before: int) -> date | None:

@@ -55,7 +55,7 @@ def _lines(
             literal(False).label("takes_back"),
         )
         .join(invoice, invoice.c.id == invoice_line.c.invoice_id)
-        .where(invoice_line.c.kind != "deposit")
+        .where(invoice_line.c.kind.not_in(("deposit", "opening")))
     )
     credited = (
         select(
@@ -69,7 +69,7 @@ def _lines(
         )
         .join(credit_note, credit_note.c.id == credit_note_line.c.credit_note_id)
         .join(invoice_line, invoice_line.c.id == credit_note_line.c.invoice_line_id)
-        .where(invoice_line.c.kind != "deposit")
+        .where(invoice_line.c.kind.not_in(("deposit", "opening")))
     )
     each = union_all(invoiced, credited).subquery()
     query = (

@@ -5,12 +5,12 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Connection, Row, func, insert, select, update
 
-from base.calendar import Period
+from base.calendar import Period, local_midnight
 from base.crypto import Vault
 from base.money import Money
 from billing.apply import refresh_access
 from billing.charges import add_charge, drop_charge
-from billing.credit_notes import credit_invoice, credited_of
+from billing.credit_notes import credit_invoice, credited_of, kept_until
 from billing.deed import Deed, begin, bill_products_from, plan_of
 from billing.draft import FAR
 from billing.recurring import schedule
@@ -68,6 +68,9 @@ def keep(tx: Connection, vault: Vault, actor: str, service_id: int) -> None:
     values: dict[str, Any] = {"ends_on": None, "end_reason": ""}
     if ends_on < deed.row.billed_until:
         values["billed_until"] = ends_on
+        if deed.row.paid_until is not None and kept_until(tx, service_id, ends_on) == ends_on:  # else nothing was given
+            until = min(deed.row.paid_until, local_midnight(ends_on, deed.business.zone))
+            values |= {"paid_until": until, "prepaid_from": until}
         bill_products_from(tx, service_id, ends_on)
     deed.set(**values)
     early = select(charge).where(

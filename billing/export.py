@@ -24,7 +24,7 @@ from billing.codes import Codes, load_codes
 from billing.refused import need
 from billing.tables import entry, posting
 
-ROOTS = {"asset": "Assets", "liability": "Liabilities", "income": "Income", "expense": "Expenses"}
+ROOTS = {"asset": "Assets", "liability": "Liabilities", "income": "Income", "expense": "Expenses", "equity": "Equity"}
 HEADER = (
     "entry", "day", "source", "text", "account", "name", "code", "tax_class", "subscriber", "currency", "debit",
     "credit",

@@ -1,18 +1,20 @@
 """Facts for decisions, loaded under lock: one query per kind of fact, however many services."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import date, datetime
+from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Row, func, select
 
 from base.business import Business
-from base.calendar import Period
+from base.calendar import Period, local_date
 from base.offers import plan, skipped_period
 from base.tables import policy, service
 from billing.decide import Debt, Facts
 from billing.dunning.debts import load_debts, reached
-from billing.terms import Line
+from billing.terms import Line, Profile
+from billing.usage import load_usages
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,8 @@ class Known:
     login: str
     password: bytes
     payer_id: int
+    counts: str
+    "What counts against the plan's cap: total, down, up."
 
 
 def load_facts(
@@ -31,8 +35,7 @@ def load_facts(
 ) -> list[Known]:
     """The facts of these services; with `lock` their rows are locked first, so that what is read stays true."""
     query = (
-        select(service, plan.c.rate_down, plan.c.rate_up, plan.c.pool, policy.c.reasons)
-        .join(plan, plan.c.id == service.c.plan_id)
+        select(service, policy.c.reasons)
         .outerjoin(policy, policy.c.service_id == service.c.id)
         .where(service.c.id == func.any(list(service_ids)))
         .order_by(service.c.id)
@@ -40,6 +43,12 @@ def load_facts(
     if lock:
         query = query.with_for_update(of=service, key_share=True)
     rows = tx.execute(query).all()
+    plans = {row.id: row for row in tx.execute(select(plan).where(plan.c.id.in_({row.plan_id for row in rows})))}
+    profiles = {plan_id: profile_of(row) for plan_id, row in plans.items()}
+    today = local_date(now, business.zone)
+    running = (row for row in rows if row.ends_on is None or today < row.ends_on)  # what has ended needs no count
+    capped = {row.id: plans[row.plan_id] for row in running if plans[row.plan_id].cap_octets is not None}
+    usages = load_usages(tx, capped, today)
     pauses = _pauses(tx, service_ids)
     debts = load_debts(tx, business, sorted({row.payer_id for row in rows}), now)
     return [
@@ -51,21 +60,31 @@ def load_facts(
                 staff_order=row.staff_order,
                 zone=business.zone,
                 debt=_debt(debts.get(row.payer_id, {}), row.id, row.reasons or ()),
+                prepaid=plans[row.plan_id].prepaid,
+                paid_until=row.paid_until,
                 pauses=pauses.get(row.id, ()),
+                usage=usages.get(row.id),
             ),
             line=Line(
                 service_id=row.id,
-                rate_down=row.rate_down,
-                rate_up=row.rate_up,
-                pool=row.pool,
+                rate_down=plans[row.plan_id].rate_down,
+                rate_up=plans[row.plan_id].rate_up,
+                pool=plans[row.plan_id].pool,
                 address=None if row.address is None else str(row.address),
+                profile=profiles[row.plan_id],
             ),
             login=row.login,
             password=bytes(row.password),
             payer_id=row.payer_id,
+            counts=plans[row.plan_id].cap_counts,
         )
         for row in rows
     ]
+
+
+def profile_of(row: Row[Any]) -> Profile:
+    """What a plan says beyond its rates."""
+    return Profile(**{each.name: getattr(row, each.name) for each in fields(Profile)})
 
 
 def _debt(debts: Mapping[int | None, Debt], service_id: int, reasons: Collection[str]) -> Debt | None:

@@ -96,6 +96,11 @@ class Invoice:
     open: Money
     "What is still to be paid; zero when it is settled."
 
+    @property
+    def taken_over(self) -> bool:
+        """It is what was open of an invoice of an old system, and no invoice of ours."""
+        return any(line.kind == "opening" for line in self.lines)
+
 
 def issue_for_subscriber(
     tx: Connection, vault: Vault, business: Business, subscriber_id: int, now: datetime

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, case, func, select, union, update
+from sqlalchemy import Connection, Row, bindparam, case, func, or_, select, union, update
 
 from base import jobs
 from base.bulk import copy_rows, take_ids
@@ -17,20 +17,17 @@ from base.business import Business
 from base.calendar import local_date
 from base.crypto import Vault
 from base.money import Money
-from base.settings import settings
+from base.offers import plan
 from base.tables import service, subscriber
-from billing.apply import refresh_access
+from billing.apply import refresh_payers
 from billing.draft import Due, Recurring, due_lines
 from billing.dunning.cases import announced
 from billing.ledger import Entry, Posting, post_all
-from billing.letters import invoice_letter
-from billing.mail_sources import load_sources
-from billing.mail_words import Sources
 from billing.numbers import Numbered, next_documents
 from billing.outbox import Outgoing, queue_all
 from billing.paper import buyer_of, groups_to_json, seller_of, taxes_to_json
 from billing.recurring import load_recurring, mark_billed
-from billing.settle import add_open_items, apply_credits, lock_subscribers, open_by_subscriber
+from billing.settle import add_open_items, apply_credits, lock_subscribers
 from billing.tables import charge, invoice, invoice_line
 from billing.tax import Tax, Taxed, Totals, compute
 from billing.taxes import load_taxes, treated
@@ -55,8 +52,8 @@ class Draft:
 
     @property
     def dunned(self) -> bool:
-        """Whether it starts dunning of its own: fees alone do not."""
-        return any(line.kind not in FEES for line in self.lines)
+        """Whether it starts dunning of its own: fees alone do not, nor do they beside what is free."""
+        return sum(line.amount.minor for line in self.lines if line.kind not in FEES) > 0
 
 
 def due_subscribers(tx: Connection, today: date, issue_days_before: int) -> list[int]:
@@ -80,8 +77,14 @@ def issue_for_subscribers(
     """
     today = local_date(now, business.zone)
     drafts = draft_for_subscribers(tx, business, lock_subscribers(tx, subscriber_ids), today, keep=True)
+    return issue_drafts(tx, vault, business, drafts, now)
+
+
+def issue_drafts(tx: Connection, vault: Vault, business: Business, drafts: Sequence[Draft], now: datetime) -> list[int]:
+    """Make invoices of drafts to payers who are locked, and everything that follows from them; returns their ids."""
     if not drafts:
         return []
+    today = local_date(now, business.zone)
     due_ons = [_due_on(business, draft, today) for draft in drafts]
     documents = next_documents(tx, "invoice", business.invoice_prefix, today, len(drafts))
     ids = _write(tx, business, drafts, documents, today, due_ons, now)
@@ -95,19 +98,34 @@ def issue_for_subscribers(
     payers = sorted({draft.payer.id for draft in drafts})
     named = announced(tx, payers)
     apply_credits(tx, payers, now, today)
-    still_open = {each.id: each.open for found in open_by_subscriber(tx, payers).values() for each in found}
-    sources = load_sources(tx)
     papers = {f"document:invoice:{invoice_id}": {"kind": "invoice", "id": invoice_id} for invoice_id in ids}
     jobs.enqueue_all(tx, jobs.Kind.RENDER_DOCUMENT, papers)
+    # the words are written when the mail leaves (billing.mail): by then credit may have settled it
     letters = [
-        _mail(business, draft, invoice_id, number, today, due_on, still_open, sources)
-        for draft, invoice_id, number, due_on in zip(drafts, ids, numbers, due_ons, strict=True)
+        Outgoing(draft.payer.id, "invoice", f"invoice:{invoice_id}", number, "", invoice_id, awaits_paper=True)
+        for draft, invoice_id, number in zip(drafts, ids, numbers, strict=True)
     ]
     queue_all(tx, business, letters)
     # what was not announced takes nothing away, so nobody else's access can differ
-    touched = tx.scalars(select(service.c.id).where(service.c.payer_id == func.any(sorted(named))))
-    refresh_access(tx, vault, list(touched), now, because="time")
+    refresh_payers(tx, vault, named, now, because="time")
     return ids
+
+
+def draft_periods(tx: Connection, periods: Sequence[tuple[int, int, list[Due]]], today: date) -> list[Draft]:
+    """An invoice each over (payer, service, lines) and the charges that wait with the service; without numbers yet."""
+    payers = {payer_id for payer_id, _, _ in periods}
+    service_ids = [service_id for _, service_id, _ in periods]
+    waiting = _charges(tx, list(payers), payers, today, 0, (), lock=True, of_services=service_ids)
+    return _draft(
+        tx,
+        [
+            (
+                payer_id,
+                [*lines, *(line for payer, line in waiting if (payer, line.service_id) == (payer_id, service_id))],
+            )
+            for payer_id, service_id, lines in periods
+        ],
+    )
 
 
 def draft_for_subscribers(
@@ -169,8 +187,16 @@ def _charges(
     taken: Collection[int],
     *,
     lock: bool,
+    of_services: Sequence[int] | None = None,
 ) -> list[tuple[int, Due]]:
-    """The waiting charges, but for those `taken`, of who gets an invoice anyway or because a charge wants one."""
+    """The waiting charges, but for those `taken`, of who gets an invoice anyway or because a charge wants one.
+
+    What waits with a prepaid service is left to its next period, which is billed only when the balance pays for it.
+    """
+    prepaid = select(service.c.id).join(plan, plan.c.id == service.c.plan_id).where(plan.c.prepaid)
+    here = or_(charge.c.service_id.is_(None), charge.c.bill_on.is_not(None), charge.c.service_id.not_in(prepaid))
+    if of_services is not None:
+        here = charge.c.service_id == func.any(list(of_services))
     query = (
         select(charge, subscriber.c.currency)
         .join(subscriber, subscriber.c.id == charge.c.subscriber_id)
@@ -178,6 +204,7 @@ def _charges(
             charge.c.subscriber_id == func.any(list(subscriber_ids)),
             charge.c.invoice_id.is_(None),
             charge.c.dropped_at.is_(None),
+            here,
             charge.c.on_day <= today + timedelta(days=days_before),
         )
         .order_by(charge.c.id)
@@ -332,31 +359,3 @@ def _entry(draft: Draft, invoice_id: int, number: str, day: date) -> Entry:
             Posting("tax", None, -draft.totals.tax),
         ),
     )
-
-
-def _mail(
-    business: Business,
-    draft: Draft,
-    invoice_id: int,
-    number: str,
-    today: date,
-    due_on: date,
-    still_open: Mapping[int, Money],
-    sources: Sources,
-) -> Outgoing:
-    """The mail that brings an invoice."""
-    letter = invoice_letter(
-        business,
-        name=draft.payer.name,
-        number=number,
-        issued_on=today,
-        due_on=due_on,
-        lines=[(line.text, line.period, net) for line, net in zip(draft.lines, draft.totals.nets, strict=True)],
-        taxes=draft.totals.groups,
-        total=draft.total,
-        open=still_open.get(invoice_id, Money(0, draft.payer.currency)),
-        link=f"{settings().public_url}/invoices/{invoice_id}",
-        language=draft.payer.language,
-        sources=sources,
-    )
-    return Outgoing(draft.payer.id, "invoice", f"invoice:{invoice_id}", letter.subject, letter.body, invoice_id)

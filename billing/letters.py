@@ -195,3 +195,32 @@ def promise_letter(
         until=until,
         link=link,
     )
+
+
+def usage_letter(
+    business: Business,
+    kind: str,
+    *,
+    name: str,
+    login: str,
+    used: int,
+    cap: int,
+    renews_on: date,
+    link: str,
+    language: str | None = None,
+    sources: Sources | None = None,
+) -> Letter:
+    """'usage_80' or 'usage_100': so many octets of the cap are used, and on which day the count starts anew."""
+    return write(
+        kind,
+        business,
+        language=language,
+        sources=sources,
+        name=name,
+        login=login,
+        used=used,
+        cap=cap,
+        percent=used * 100 // cap,
+        renews_on=renews_on,
+        link=link,
+    )

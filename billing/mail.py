@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, case, select, update
 
-from base import clock
+from base import clock, jobs
 from base.business import Business, load_business
 from base.crypto import open_vault
 from base.database import transaction
@@ -21,12 +21,13 @@ from base.log import logger
 from base.settings import settings
 from base.tables import job
 from billing import addresses, pace, smtp, webhook
-from billing.outbox import Outgoing, job_key, new_message_id, one_line, queue_all, take_over
+from billing.invoice_mail import write_invoice_mail
+from billing.outbox import FOR_PAPER, Outgoing, job_key, new_message_id, one_line, queue_all, take_over
 from billing.tables import message
 from billing.tasks import ClaimLost, Retry
 
 log = logger()
-PATIENCE = timedelta(minutes=1)  # that a mail waits for its PDF
+PATIENCE = timedelta(hours=24)  # that a mail waits for its PDF while that is still to be made
 RESENT = frozenset({"invoice", "final_notice"})  # kinds that are sent again when uncertain
 
 
@@ -50,15 +51,16 @@ def queue_message(
     subject: str,
     body: str,
     invoice_id: int | None = None,
+    awaits_paper: bool = False,
 ) -> None:
     """Have a plain-text message sent after the commit, once per `key`: outbox.queue_all for one."""
-    queue_all(tx, business, [Outgoing(subscriber_id, kind, key, subject, body, invoice_id)])
+    queue_all(tx, business, [Outgoing(subscriber_id, kind, key, subject, body, invoice_id, awaits_paper)])
 
 
 def deliver(message_id: int) -> None:
     """Send one queued message and note what came of it; nothing happens when that is known already.
 
-    Raises Retry while its PDF is still being made (a minute at most), until its turn (mails_per_minute), and while the
+    Raises Retry while its PDF is still being made (a day at most), until its turn (mails_per_minute), and while the
     mail server or the webhook cannot be used or says 'later'; ValueError when mail_from is not an address.
     """
     with transaction() as tx:
@@ -106,6 +108,9 @@ def _load(message_id: int) -> _Load | None:
     with transaction() as tx:
         row = tx.execute(select(message).where(message.c.id == message_id).with_for_update()).one()
         business = load_business(tx, open_vault(settings().secret_keys))
+        if row.kind == "invoice" and row.invoice_id is not None and not row.body:
+            letter = write_invoice_mail(tx, business, row.invoice_id)
+            row = _note(tx, message_id, subject=one_line(letter.subject), body=letter.body)
         if row.channel == "sms":
             return _Load(row, business, [row.recipient], None)
         written = [row.recipient, *row.copies]
@@ -140,7 +145,9 @@ def _send(load: _Load) -> None:
         )
     except smtp.NotNow as error:
         with transaction() as tx:
-            _note(tx, row.id, state=row.state, state_reason=row.state_reason, resent=row.resent, turn_at=None)
+            # unless it was withdrawn while the mail server was waited for
+            waits = update(message).where(message.c.id == row.id, message.c.state != "withdrawn")
+            tx.execute(waits.values(state=row.state, state_reason=row.state_reason, resent=row.resent, turn_at=None))
             raise_later = _later(tx, row.id, str(error))
         raise raise_later from error
     except smtp.NotSure as error:
@@ -151,9 +158,13 @@ def _send(load: _Load) -> None:
             raise Retry(60, f"it is sent once more, because {error}") from error
     except smtp.NeverMail as error:
         with transaction() as tx:
-            _note(tx, row.id, state="refused", state_reason=str(error))
+            withdrawn = (
+                tx.scalar(select(message.c.state).where(message.c.id == row.id).with_for_update()) == "withdrawn"
+            )
             _mark(tx, error.answers)
-            take_over(tx, load.business, row)
+            if not withdrawn:
+                _note(tx, row.id, state="refused", state_reason=str(error))
+                take_over(tx, load.business, row)
     else:
         with transaction() as tx:
             missed = "; ".join(f"{address}: {answer}" for address, answer in (taken.refused | taken.waiting).items())
@@ -216,8 +227,10 @@ def _attachment(tx: Connection, row: Row[Any]) -> tuple[str, bytes] | None:
     pdf = documents.fetch(tx, row.kind, subject_id)
     if pdf is not None:
         return documents.file_name(tx, row.kind, subject_id), pdf
-    if documents.available() is None and _age(tx, row.id) < PATIENCE:
-        raise Retry(3, f"the PDF of {row.key} is not there yet")
+    coming = jobs.is_alive(tx, f"document:{row.kind}:{subject_id}")
+    if coming and documents.available() is None and _age(tx, row.id) < PATIENCE:
+        # its PDF hurries it (documents.store); this is for a wake that got lost
+        raise Retry(FOR_PAPER.total_seconds(), f"the PDF of {row.key} is not there yet")
     return None
 
 

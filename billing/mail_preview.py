@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, func, select
 
+from base import clock
 from base.access import Reason
 from base.business import Business
 from base.calendar import Period
@@ -14,6 +15,7 @@ from base.money import Money
 from base.offers import plan
 from base.settings import settings
 from base.tables import policy, service, subscriber
+from billing.facts import load_facts
 from billing.ledger import receivable
 from billing.mail_samples import SAMPLES
 from billing.mail_sources import load_sources
@@ -54,6 +56,8 @@ def preview(
     spoken = language or who.language or business.language
     sample = SAMPLES[kind][0]
     known = _known(tx, who, kind)
+    if kind.startswith("usage"):
+        known = {**known, **_usage(tx, business, who.id)}
     values = {**sample, **{name: value for name, value in known.items() if name in sample}}
     if source is None:
         letter = write(kind, business, language=spoken, sources=load_sources(tx), **values)
@@ -102,6 +106,17 @@ def _line(tx: Connection, subscriber_id: int) -> dict[str, Any]:
     if row.changed_at is not None:
         found |= {"at": row.changed_at, "reasons": [Reason(reason).for_subscriber for reason in row.reasons]}
     return found
+
+
+def _usage(tx: Connection, business: Business, subscriber_id: int) -> dict[str, Any]:
+    """What the first service has used of its cap, where its plan has one."""
+    first = tx.scalar(select(func.min(service.c.id)).where(service.c.subscriber_id == subscriber_id))
+    known = [] if first is None else load_facts(tx, business, [first], clock.now(), lock=False)
+    usage = known[0].facts.usage if known else None
+    if usage is None:
+        return {}
+    percent = usage.used * 100 // usage.cap
+    return {"used": usage.used, "cap": usage.cap, "percent": percent, "renews_on": usage.period.end}
 
 
 def _last_invoice(tx: Connection, subscriber_id: int) -> dict[str, Any]:

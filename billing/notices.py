@@ -86,8 +86,12 @@ def announce_access(tx: Connection, business: Business, changes: Sequence[Change
 
 
 def welcome(tx: Connection, business: Business, service_id: int, now: datetime) -> None:
-    """Greet the subscriber whose first service this is; harmless for a second one."""
+    """Greet the subscriber whose first service this is; harmless for a second one, and for one taken over."""
     if _is_history(now):
+        return
+    theirs = select(service.c.subscriber_id).where(service.c.id == service_id).scalar_subquery()
+    earlier = select(service.c.id).where(service.c.subscriber_id == theirs, service.c.id < service_id).limit(1)
+    if tx.scalar(earlier) is not None:
         return
     row = tx.execute(
         select(

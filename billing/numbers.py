@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from datetime import date
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from billing.tables import series
+from base import trail
+from billing.refused import need
+from billing.tables import credit_note, invoice, series
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +43,21 @@ def next_documents(tx: Connection, kind: str, prefix: str, issued_on: date, coun
     name = f"{kind}:{year}" if "{year}" in prefix else kind
     shown = prefix.replace("{year}", year)
     return [Numbered(f"{shown}{number:06d}", name, number) for number in next_numbers(tx, name, count)]
+
+
+def start_series(tx: Connection, actor: str, kind: str, prefix: str, number: int, today: date) -> str:
+    """Have the next document of a kind ('invoice', 'credit_note') carry `number`, where the old system stopped.
+
+    Only before the first: a series has no gaps. Returns the number as it will be printed.
+    """
+    need(kind in ("invoice", "credit_note"), "Only invoices and credit notes have a series to start.", "kind")
+    need(1 <= number <= 10**9, "A number is 1 to 1000000000.", "number")
+    name = f"{kind}:{today.year}" if "{year}" in prefix else kind
+    tx.execute(insert(series).values(name=name, last_number=0).on_conflict_do_nothing(index_elements=["name"]))
+    table = invoice if kind == "invoice" else credit_note
+    tx.execute(select(series).where(series.c.name == name).with_for_update())
+    given = tx.scalar(select(func.max(table.c.number)).where(table.c.series == name))
+    need(given is None, f"{given} was given already; a series goes on without gaps.", "number")
+    tx.execute(update(series).where(series.c.name == name).values(last_number=number - 1))
+    trail.record(tx, actor, "series.started", subject="series", detail={"series": name, "number": number})
+    return f"{prefix.replace('{year}', str(today.year))}{number:06d}"

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, text, update
@@ -20,6 +20,9 @@ from billing.tables import message
 # Kinds that are printed when nothing else reaches the subscriber, and for those who want paper.
 ON_PAPER = frozenset({"invoice", "due_notice", "reminder_1", "reminder_2", "final_notice"})
 
+# That a mail waits for its PDF, which hurries it when it is made: else a run of thousands wakes each again and again.
+FOR_PAPER = timedelta(minutes=10)
+
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
@@ -31,14 +34,16 @@ class Outgoing:
     subject: str
     body: str
     invoice_id: int | None = None
+    awaits_paper: bool = False
+    "Its PDF is being made, which hurries it."
 
 
 def queue_all(tx: Connection, business: Business, letters: Sequence[Outgoing]) -> None:
     """Have plain-text messages sent after the commit, each once per `key`, by the channels of their subscribers.
 
-    kind 'invoice' (with `invoice_id`) and kind 'receipt' (whose key is 'receipt:<payment id>') carry their PDF. Where
-    no channel reaches a subscriber the message is kept in state 'none', and nothing is sent. Who wants mail and paper
-    gets two rows, the second with the key '<key>:paper'.
+    kind 'invoice' (with `invoice_id`; its words may be left to when it leaves) and kind 'receipt' (whose key is
+    'receipt:<payment id>') carry their PDF. Where no channel reaches a subscriber the message is kept in state 'none',
+    and nothing is sent. Who wants mail and paper gets two rows, the second with the key '<key>:paper'.
     """
     if not letters:
         return
@@ -49,7 +54,7 @@ def queue_all(tx: Connection, business: Business, letters: Sequence[Outgoing]) -
         reach = reaches[letter.subscriber_id]
         good = [each for each in reach.addresses(letter.kind) if each.lower() not in bad]
         rows += [_row(business, letter, *route) for route in _routes(business, reach, letter, good)]
-    _insert(tx, rows)
+    _insert(tx, rows, {letter.key for letter in letters if letter.awaits_paper})
 
 
 def channel_of(business: Business, reach: Reach, kind: str, bad: Collection[str]) -> str:
@@ -111,6 +116,13 @@ def withdraw(tx: Connection, keys: Collection[str], because: str) -> None:
         .where(message.c.key == func.any(every), message.c.state.in_(["queued", "paper"]))
         .values(state="withdrawn", state_reason=because)
     )
+
+
+def hurry_mails(tx: Connection, keys: Collection[str]) -> None:
+    """Send these messages now: what they were waiting for is there."""
+    every = [f"{key}{suffix}" for key in keys for suffix in ("", ":sms")]
+    ids = tx.scalars(select(message.c.id).where(message.c.key == func.any(every), message.c.state == "queued"))
+    jobs.hurry(tx, [job_key(each) for each in ids])
 
 
 def root_key(key: str) -> str:
@@ -182,12 +194,14 @@ def new_message_id(key: str, created_at: datetime, mail_from: str) -> str:
     return f"<{digest}@{one_line(mail_from).rpartition('@')[2]}>"
 
 
-def _insert(tx: Connection, rows: Sequence[dict[str, Any]]) -> None:
+def _insert(tx: Connection, rows: Sequence[dict[str, Any]], awaiting: Collection[str] = ()) -> None:
     if not rows:
         return
-    made = tx.execute(_INSERT, {"rows": json.dumps(rows, default=datetime.isoformat)})
-    queued = [row.id for row in made if row.state == "queued"]
-    jobs.enqueue_all(tx, jobs.Kind.SEND_MESSAGE, {job_key(each): {"message_id": each} for each in queued})
+    made = tx.execute(_INSERT, {"rows": json.dumps(rows, default=datetime.isoformat)}).all()
+    for waits, delay in ((False, timedelta()), (True, FOR_PAPER)):
+        queued = [row.id for row in made if row.state == "queued" and (root_key(row.key) in awaiting) == waits]
+        payloads = {job_key(each): {"message_id": each} for each in queued}
+        jobs.enqueue_all(tx, jobs.Kind.SEND_MESSAGE, payloads, delay=delay)
 
 
 # One statement with one parameter: a bill run writes thousands, and taking apart so many parameters costs more than
@@ -196,5 +210,5 @@ _INSERT = text(
     "INSERT INTO message (subscriber_id, invoice_id, kind, key, channel, state, recipient, copies, mail_id, subject, "
     "body, created_at) SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS fresh(subscriber_id bigint, "
     "invoice_id bigint, kind text, key text, channel text, state text, recipient text, copies text[], mail_id text, "
-    "subject text, body text, created_at timestamptz) ON CONFLICT (key) DO NOTHING RETURNING id, state"
+    "subject text, body text, created_at timestamptz) ON CONFLICT (key) DO NOTHING RETURNING id, state, key"
 )

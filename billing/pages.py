@@ -25,7 +25,13 @@ from billing.tax import percent_text
 TEMPLATES = Path(__file__).parent / "templates"
 KINDS = ("invoice", "credit_note", "receipt", "statement", "reminder", "vouchers", "document", "pay")
 "What has a template; 'document' is the frame around all others, 'pay' the part of them that says how to pay."
-METHODS = {"cash": "Cash", "transfer": "Bank transfer", "card": "Card"}
+METHODS = {
+    "cash": "Cash",
+    "transfer": "Bank transfer",
+    "card": "Card",
+    "voucher": "Voucher",
+    "opening": "Taken over",
+}
 
 Own = tuple[tuple[str, str], ...]
 "(kind, source) of the operator's templates that hold in a language; the others are ours."

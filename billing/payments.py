@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select
@@ -20,13 +20,15 @@ from billing.letters import receipt_letter
 from billing.mail import queue_message
 from billing.mail_sources import load_sources
 from billing.numbers import next_number
+from billing.prepaid.renewal import renew
 from billing.refused import Refused
 from billing.services import services_of
 from billing.settle import add_credit, apply_credits, lock_subscribers
 from billing.tables import allocation, invoice, payment
 from billing.write_offs import recover_named
 
-ACCOUNT_OF = {"cash": "cash", "transfer": "bank", "card": "stripe"}  # method -> where the money lies
+# method -> where the money lies, or lay already
+ACCOUNT_OF = {"cash": "cash", "transfer": "bank", "card": "stripe", "voucher": "vouchers_sold"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +52,15 @@ def record_payment(
     invoice_ids: Collection[int] = (),
     note: str = "",
     now: datetime,
+    received_on: date | None = None,
 ) -> Recorded:
     """Record money from a subscriber and everything that follows from it; the caller commits.
 
     The money goes to the open invoices named in `invoice_ids`, then to the one due first, then to what was written off
     of those named; what is left over is credit that the next invoice uses. A `gateway_id` (Stripe's pi_…) is recorded
-    once: the second time nothing happens. Raises services.Refused when the amount, its currency or the method cannot
-    be, its month is closed in the books, or the gateway id came before with another payer or amount.
+    once: the second time nothing happens. It came in on `received_on` (default: today). Raises services.Refused when
+    the amount, its currency or the method cannot be, its month is closed in the books, or the gateway id came before
+    with another payer or amount.
     """
     if not lock_subscribers(tx, [subscriber_id]):
         raise Refused("There is no such subscriber.", "subscriber_id")
@@ -67,6 +71,7 @@ def record_payment(
     payer = tx.execute(select(subscriber).where(subscriber.c.id == subscriber_id)).one()
     _check(amount, method, payer.currency)
     today = local_date(now, business.zone)
+    received_on = received_on or today
     receipt_number = f"R-{next_number(tx, 'receipt'):06d}"
     payment_id = tx.scalar(
         insert(payment)
@@ -77,7 +82,7 @@ def record_payment(
             gateway_id=gateway_id,
             amount_minor=amount.minor,
             currency=amount.currency,
-            received_on=today,
+            received_on=received_on,
             note=note,
             author=author,
             created_at=now,
@@ -87,7 +92,7 @@ def record_payment(
     assert payment_id is not None
     post(
         tx,
-        today,
+        received_on,
         f"Payment {receipt_number}",
         f"payment:{payment_id}",
         [Posting(ACCOUNT_OF[method], None, amount), Posting("customer_credit", subscriber_id, -amount)],
@@ -103,12 +108,15 @@ def record_payment(
         subject_id=subscriber_id,
         detail={"payment_id": payment_id, "amount": format_money(amount, business.language), "method": method},
     )
-    jobs.enqueue(tx, jobs.Kind.RENDER_DOCUMENT, {"kind": "receipt", "id": payment_id})
+    touched = services_of(tx, subscriber_id)
+    renew(tx, vault, business, touched, now)
+    paper = {"kind": "receipt", "id": payment_id}
+    jobs.enqueue(tx, jobs.Kind.RENDER_DOCUMENT, paper, key=f"document:receipt:{payment_id}")
     letter = receipt_letter(
         business,
         name=payer.name,
         receipt_number=receipt_number,
-        received_on=today,
+        received_on=received_on,
         amount=amount,
         settled=_settled(tx, payment_id, amount.currency),
         owed=receivable(tx, subscriber_id),
@@ -123,8 +131,9 @@ def record_payment(
         key=f"receipt:{payment_id}",
         subject=letter.subject,
         body=letter.body,
+        awaits_paper=True,
     )
-    refresh_access(tx, vault, services_of(tx, subscriber_id), now, because=f"payment:{payment_id}")
+    refresh_access(tx, vault, touched, now, because=f"payment:{payment_id}")
     return Recorded(payment_id, new=True)
 
 

@@ -38,17 +38,24 @@ def add_plan(
     rate_down: int,
     rate_up: int,
     pool: str | None = None,
+    prepaid: bool = False,
+    ends_at_midnight: bool = False,
 ) -> int:
     """Add something that can be bought: `price` per cycle, rates in bit/s (0 = not limited). Returns its id.
 
     Without a tax class it bears the one tax of `tax_percent`. `first_period` says what is billed from the first day to
     the next billing day: prorate (that part), prorate_next (and the whole period after it), full (a whole period).
+    Periods of a `prepaid` plan begin when the balance pays for them and end at that time of day or, with
+    `ends_at_midnight`, at midnight.
     """
     need(name.strip(), "A plan needs a name.", "name")
     check_price(price)
     need(cycle.unit in LONGEST and 1 <= cycle.length <= LONGEST[cycle.unit], _CYCLES, "cycle")
     need(rate_down >= 0 and rate_up >= 0, "A rate is not negative.", "rate_down")
     need(first_period in FIRST_PERIODS, f"first_period is one of {', '.join(FIRST_PERIODS)}.", "first_period")
+    need(not (prepaid and in_arrears), "A prepaid plan is paid in advance.", "prepaid")
+    need(prepaid or not ends_at_midnight, "Only the periods of a prepaid plan have a time of day.", "ends_at_midnight")
+    need(not (prepaid and (minimum_months or early_end_fee)), _NO_TERM, "minimum_months")
     need(0 <= minimum_months <= 120, "A minimum term is 0 to 120 months.", "minimum_months")
     for fee in (setup_fee, early_end_fee):
         if fee is not None:
@@ -75,6 +82,8 @@ def add_plan(
             rate_down=rate_down,
             rate_up=rate_up,
             pool=pool,
+            prepaid=prepaid,
+            ends_at_midnight=ends_at_midnight,
             created_at=clock.now(),
         )
         .returning(plan.c.id)
@@ -83,6 +92,7 @@ def add_plan(
     return int(plan_id)
 
 
+_NO_TERM = "A prepaid plan has no minimum term: it ends when nobody pays for the next period."
 _CYCLES = "A cycle is 1 to 120 months, 1 to 520 weeks, or 1 to 3660 days."
 
 

@@ -159,6 +159,7 @@ def _terms(bought: Row[Any], prices: Found) -> Terms:
         anchor=bought.anchor_on,
         in_arrears=bought.in_arrears,
         prorated=bought.proration == "daily",
+        prepaid=bought.prepaid,
         first_period=bought.first_period,
     )
 

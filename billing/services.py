@@ -1,6 +1,6 @@
 """Subscribers, plans and services: adding them, and what staff order for one of them."""
 
-from datetime import date, timedelta
+from datetime import date
 from ipaddress import IPv4Address
 
 from sqlalchemy import Connection, func, insert, select, update
@@ -12,11 +12,13 @@ from base.money import Money
 from base.offers import plan, service_plan
 from base.tables import service, subscriber
 from billing import notices
-from billing.apply import refresh_access
+from billing.anchors import anchor_for
 from billing.charges import add_charge
 from billing.numbers import next_number
+from billing.prepaid.renewal import renew_and_refresh
 from billing.recurring import schedule
 from billing.refused import need
+from billing.settle import lock_subscribers
 
 STAFF_ORDERS = ("none", "suspended", "blocked")
 
@@ -131,7 +133,7 @@ def add_service(
         )
     schedule(tx, [service_id])
     trail.record(tx, actor, "service.added", subject="service", subject_id=service_id, detail={"login": login})
-    refresh_access(tx, vault, [service_id], now, because=f"service:{service_id}")
+    renew_and_refresh(tx, vault, [service_id], now, because=f"service:{service_id}")
     notices.welcome(tx, load_business(tx, vault), int(service_id), now)
     # its first invoice need not wait for the next minute
     jobs.enqueue(tx, jobs.Kind.TICK, {}, key=f"tick:service:{service_id}")
@@ -141,6 +143,8 @@ def add_service(
 def set_staff_order(tx: Connection, vault: Vault, actor: str, service_id: int, order: str, note: str) -> None:
     """Suspend (walled), block (rejected) or restore ('none') one service; access follows in this transaction."""
     need(order in STAFF_ORDERS, f"An order is one of {', '.join(STAFF_ORDERS)}.", "order")
+    payers = select(service.c.payer_id).where(service.c.id == service_id)
+    lock_subscribers(tx, list(tx.scalars(payers)))  # before the service, as bills and payments do
     found = tx.execute(
         update(service).where(service.c.id == service_id).values(staff_order=order, staff_order_note=note)
     ).rowcount
@@ -149,27 +153,12 @@ def set_staff_order(tx: Connection, vault: Vault, actor: str, service_id: int, o
         tx, actor, f"service.{'restored' if order == 'none' else order}",
         subject="service", subject_id=service_id, detail={"note": note},
     )  # fmt: skip
-    refresh_access(tx, vault, [service_id], clock.now(), because=actor)
+    renew_and_refresh(tx, vault, [service_id], clock.now(), because=actor)
 
 
 def services_of(tx: Connection, subscriber_id: int) -> list[int]:
     """All services that a subscriber pays for: what a payment or an invoice touches."""
     return list(tx.scalars(select(service.c.id).where(service.c.payer_id == subscriber_id).order_by(service.c.id)))
-
-
-def anchor_for(billing_day: int | None, starts_on: date) -> date:
-    """The day from which the periods of a service that begins on `starts_on` are counted.
-
-    With a billing day it is the first one on or after the start in a month that has it, so that 31 stays 31.
-    """
-    if billing_day is None:
-        return starts_on
-    months = (date(starts_on.year + index // 12, index % 12 + 1, 1) for index in range(starts_on.month - 1, 24))
-    for first in months:
-        last = calendar.add_months(first, 1) - timedelta(days=1)
-        if billing_day <= last.day and (day := first.replace(day=billing_day)) >= starts_on:
-            return day
-    raise AssertionError("every year has a 31st")
 
 
 def count_subscribers(tx: Connection) -> int:

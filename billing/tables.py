@@ -26,7 +26,8 @@ from base.tables import identity, instant, metadata, reference
 series = Table(
     "series",
     metadata,
-    Column("name", Text, primary_key=True),  # 'invoice', 'invoice:2027', 'credit_note', 'receipt', 'subscriber'
+    # 'invoice', 'invoice:2027', 'credit_note', 'receipt', 'subscriber', 'opening', 'opening_credit'
+    Column("name", Text, primary_key=True),
     Column("last_number", BigInteger, nullable=False),
 )
 
@@ -109,7 +110,8 @@ discount = Table(
     Column("author", Text, nullable=False),
 )
 
-# Writer: billing.issue. Rows exist only finalised: a draft is a value in memory.
+# Writer: billing.issue; of the series 'opening' billing.importers, for what an old system had invoiced.
+# Rows exist only finalised: a draft is a value in memory.
 invoice = Table(
     "invoice",
     metadata,
@@ -138,7 +140,7 @@ invoice_line = Table(
     reference("invoice_id", "invoice"),
     reference("service_id", "service", nullable=True),
     Column("position", Integer, nullable=False),
-    Column("kind", Text, nullable=False),  # plan, product, discount, or the kind of a charge
+    Column("kind", Text, nullable=False),  # plan, product, discount, opening, or the kind of a charge
     reference("service_product_id", "service_product", nullable=True, index=False),
     reference("charge_id", "charge", nullable=True, index=False),
     Column("text", Text, nullable=False),
@@ -261,7 +263,7 @@ payment = Table(
     identity(),
     reference("subscriber_id", "subscriber"),
     Column("receipt_number", Text, nullable=False, unique=True),
-    Column("method", Text, nullable=False),  # cash, transfer, card
+    Column("method", Text, nullable=False),  # cash, transfer, card, voucher; opening: credit taken over
     Column("gateway_id", Text, unique=True),  # pi_…: recorded once
     Column("amount_minor", BigInteger, nullable=False),
     Column("currency", Text, nullable=False),

@@ -25,6 +25,7 @@ from base.log import alarm, logger
 from base.settings import settings
 
 Handler = Callable[[Job], None]
+BOUNCES_EVERY = 300  # seconds, real time
 FORMAT = 1  # of payloads; an older one is read, a newer one refused by name
 
 log = logger()
@@ -121,6 +122,9 @@ def ask_for_tick(*, at_once: bool = False) -> None:
         now = clock.now()
         key = f"tick:{now:%Y-%m-%dT%H:%M:%S}" if at_once else f"tick:{now:%Y-%m-%dT%H:%M}"
         jobs.enqueue(tx, Kind.TICK, {}, key=key)
+        if settings().bounce_imap_url is not None:
+            span = int(clock.real().timestamp()) // BOUNCES_EVERY
+            jobs.enqueue(tx, Kind.READ_BOUNCES, {}, key=f"bounces:{span}")
 
 
 def tick(_job: Job) -> None:
@@ -132,10 +136,10 @@ def tick(_job: Job) -> None:
 
 def review_access(tx: Connection, job: Job) -> None:
     """Decide access anew for payload['service_ids'], because of payload['because']."""
-    from billing.apply import refresh_access
+    from billing.tick import review
 
     vault = open_vault(settings().secret_keys)
-    refresh_access(tx, vault, job.payload["service_ids"], clock.now(), job.payload["because"])
+    review(tx, vault, job.payload["service_ids"], clock.now(), job.payload["because"])
 
 
 def stripe_event(job: Job) -> None:
@@ -152,6 +156,19 @@ def send_message(job: Job) -> None:
     deliver(job.payload["message_id"])
 
 
+def read_bounces(_job: Job) -> None:
+    """Read what came back to the mailbox of bounces; what is not read now is read the next time."""
+    from billing.bounces import read_mailbox
+
+    url = settings().bounce_imap_url
+    if url is None:
+        return
+    try:
+        read_mailbox(url.get_secret_value())
+    except OSError:
+        alarm("bounces_not_read")
+
+
 def render_document(job: Job) -> None:
     """Render the PDF of payload['kind'] ('invoice', 'credit_note', 'receipt') and payload['id']."""
     from billing.documents import render
@@ -164,5 +181,6 @@ HANDLERS: dict[Kind, Handler] = {
     Kind.REVIEW_ACCESS: in_one_transaction(review_access),
     Kind.TICK: one_at_a_time(tick),  # a second bill run beside a long one would only be in its way
     Kind.SEND_MESSAGE: send_message,
+    Kind.READ_BOUNCES: read_bounces,
     Kind.RENDER_DOCUMENT: render_document,
 }

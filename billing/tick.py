@@ -15,12 +15,14 @@ from base.crypto import Vault, open_vault
 from base.database import transaction
 from base.settings import settings
 from base.tables import service
-from billing.apply import due_for_review, refresh_access
+from billing.apply import due_for_review
+from billing.bill_holds import hold_back
 from billing.chain import seal_due
 from billing.changes import due_switches, switch_plans
 from billing.dunning.run import run_dunning
 from billing.invoices import issue_due
 from billing.issue import issue_for_subscribers
+from billing.prepaid.renewal import due_for_renewal, renew_and_refresh
 from billing.settle import lock_subscribers
 from billing.sweep import sweep
 from billing.tables import charge
@@ -43,7 +45,7 @@ class Ticked:
 
 
 def run(now: datetime) -> Ticked:
-    """Switch plans, skip, issue, dun, review, skip, seal, in this order; one that fails keeps none of the others back.
+    """Renew, switch plans, skip, issue, dun, review, skip, seal, in this order; a failure keeps no other back.
 
     Raises ExceptionGroup at the end when a step left something undone.
     """
@@ -56,6 +58,7 @@ def run(now: datetime) -> Ticked:
             failures.append(error)
             return []
 
+    attempt(renew_due)
     attempt(switch_due)
     attempt(skip_walled)  # before bills, which skip what is not billed while walled
     done = Ticked(issued=attempt(issue_due), dunned=attempt(run_dunning), changed=attempt(review_due))
@@ -64,6 +67,24 @@ def run(now: datetime) -> Ticked:
     if failures:
         raise ExceptionGroup("the tick left something undone", failures)
     return done
+
+
+def renew_due(now: datetime) -> list[int]:
+    """Give prepaid services whose time is over their next period or wall them in; returns the services.
+
+    It comes first, because that happens at a minute, and a bill run takes a while.
+    """
+    vault = open_vault(settings().secret_keys)
+    with transaction() as tx:
+        due = due_for_renewal(tx, now)
+
+    def renew(tx: Connection, service_ids: list[int]) -> list[int]:
+        payers = select(service.c.payer_id).where(service.c.id == func.any(service_ids)).distinct()
+        lock_subscribers(tx, list(tx.scalars(payers)))  # before the services, as bills and payments do
+        renew_and_refresh(tx, vault, service_ids, now, because="time")
+        return service_ids
+
+    return sweep("renew", due, renew, size=CHUNK)
 
 
 def switch_due(now: datetime) -> list[int]:
@@ -84,14 +105,16 @@ def review_due(now: datetime) -> list[int]:
     with transaction() as tx:
         due = due_for_review(tx, now, limit=EVERYTHING)
 
-    def review(tx: Connection, service_ids: list[int]) -> list[int]:
-        payers = select(service.c.payer_id).where(service.c.id == func.any(service_ids)).distinct()
-        lock_subscribers(tx, list(tx.scalars(payers)))  # before the services, as bills and payments do
-        changed = refresh_access(tx, vault, service_ids, now, because="time")
-        _issue_demanded(tx, vault, changed, now)
-        return changed
+    return sweep("review", due, lambda tx, ids: review(tx, vault, ids, now, "time"), size=CHUNK)
 
-    return sweep("review", due, review, size=CHUNK)
+
+def review(tx: Connection, vault: Vault, service_ids: list[int], now: datetime, because: str) -> list[int]:
+    """Decide anew for these services of whomever; returns those whose access changed."""
+    payers = select(service.c.payer_id).where(service.c.id == func.any(service_ids)).distinct()
+    lock_subscribers(tx, list(tx.scalars(payers)))  # before the services, as bills and payments do
+    changed = renew_and_refresh(tx, vault, service_ids, now, because=because)
+    _issue_demanded(tx, vault, changed, now)
+    return changed
 
 
 def _issue_demanded(tx: Connection, vault: Vault, service_ids: list[int], now: datetime) -> None:
@@ -108,4 +131,6 @@ def _issue_demanded(tx: Connection, vault: Vault, service_ids: list[int], now: d
         .distinct()
     )
     if service_ids and (payers := list(tx.scalars(wanted))):
-        issue_for_subscribers(tx, vault, load_business(tx, vault), payers, now)
+        business = load_business(tx, vault)
+        going, _ = hold_back(tx, business, payers, local_date(now, business.zone))  # what else is due goes out with it
+        issue_for_subscribers(tx, vault, business, going, now)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Connection, Table, func, select, text, union, update
+from sqlalchemy import ColumnElement, Connection, Table, exists, func, or_, select, text, union, update
 from sqlalchemy.exc import OperationalError
 
 from base import clock
@@ -20,21 +20,27 @@ from base.calendar import local_date, local_midnight
 from base.crypto import Vault, open_vault
 from base.database import engine
 from base.money import Money
+from base.offers import plan, service_plan, skipped_period
 from base.settings import settings
 from base.tables import access_history, policy, service, subscriber
 from billing.apply import refresh_access
-from billing.bill_holds import hold_back
+from billing.bill_holds import end_holds, hold_back
 from billing.bill_runs import sentence_of
 from billing.changes import due_switches, switch_plans
+from billing.dunning.cases import load_payers
 from billing.dunning.promises import settle_promises
-from billing.dunning.run import dun, note_arrivals
-from billing.dunning.tables import promise
+from billing.dunning.run import due_acts, dun, note_arrivals
+from billing.dunning.tables import exemption, promise
 from billing.issue import due_subscribers, issue_for_subscribers
+from billing.prepaid.renewal import due_for_renewal, renew_and_refresh
 from billing.refused import need
+from billing.run_tables import bill_hold
+from billing.settle import lock_subscribers
 from billing.tables import charge, invoice, message, open_item
-from billing.walled import skip_for_payers
+from billing.walled import WALLED, skip_for_payers
 
-CHUNK = 25  # payers to a transaction: their rows are locked while it lasts, so that it has to be short
+# Payers to a transaction, for tomorrow and for a day further ahead: their rows are locked while it lasts.
+CHUNK, FAR_CHUNK = 25, 5
 FAR_NUMBERS = 10**9  # numbers of the invoices that are played: nobody waits for them
 MOST_DAYS = 62
 
@@ -76,8 +82,9 @@ def preview_day(day: date, progress: Callable[[int, int], None] = lambda done, o
         need((day - today).days <= MOST_DAYS, f"At most {MOST_DAYS} days ahead can be seen.", "day")
         due = _concerned(tx, business, day)
     found = Day(day)
-    for begin in range(0, len(due), CHUNK):
-        chunk = due[begin : begin + CHUNK]
+    size = CHUNK if (day - today).days <= 1 else FAR_CHUNK
+    for begin in range(0, len(due), size):
+        chunk = due[begin : begin + size]
         found.items += _play_or_split(vault, chunk, day, found.failures)
         progress(begin + len(chunk), len(due))
     found.items.sort(key=lambda item: (item.number, item.kind, item.what))
@@ -94,6 +101,7 @@ class _played:
 
     def __exit__(self, *exception: object) -> None:
         self._transaction.rollback()
+        self._connection.invalidate()  # statements that it prepared for our series are not to meet the real one
         self._connection.close()
 
 
@@ -126,6 +134,7 @@ def _play_or_split(vault: Vault, payers: Sequence[int], day: date, failures: dic
 
 def _play(vault: Vault, payers: Sequence[int], day: date) -> list[Item]:
     with _played() as (tx, now):
+        lock_subscribers(tx, payers)  # before any service, as everybody else does
         _shadow_numbers(tx)
         zone = load_business(tx, vault).zone
         before = _marks(tx)
@@ -133,7 +142,8 @@ def _play(vault: Vault, payers: Sequence[int], day: date) -> list[Item]:
             if local_date(instant, zone) == day and instant != now and instant == local_midnight(day, zone):
                 before = _marks(tx)
             with clock.standing(instant):
-                _tick(tx, vault, payers, instant)
+                if instant == now or _is_due(tx, vault, payers, instant):
+                    _tick(tx, vault, payers, instant)
         return _gather(tx, payers, before)
 
 
@@ -157,14 +167,55 @@ def _instants(tx: Connection, payers: Sequence[int], now: datetime, day: date, z
         instant = min(midnight, tx.scalar(later) or midnight)
 
 
+def _is_due(tx: Connection, vault: Vault, payers: Sequence[int], now: datetime) -> bool:
+    """Whether a tick could find anything to do for these payers: most days bring nothing, and are passed over.
+
+    While a transaction like this is open no change of access reaches the NASes, so it has to be short.
+    """
+    business = load_business(tx, vault)
+    today = local_date(now, business.zone)
+    ids = list(payers)
+    theirs = service.c.payer_id == func.any(ids)
+    mine = select(service.c.id).where(theirs)
+    ahead = today + timedelta(days=business.issue_days_before)
+    late = select(open_item.c.subscriber_id).where(
+        open_item.c.subscriber_id == func.any(ids), open_item.c.dunned, open_item.c.due_on <= today
+    )
+    something = (
+        exists().where(theirs, service.c.next_bill_on <= ahead),
+        exists().where(
+            charge.c.subscriber_id == func.any(ids),
+            charge.c.invoice_id.is_(None),
+            charge.c.dropped_at.is_(None),
+            charge.c.bill_on <= today,
+        ),
+        exists().where(service_plan.c.service_id.in_(mine), service_plan.c.from_on == today),
+        exists().where(policy.c.service_id.in_(mine), policy.c.review_at <= now),
+        exists().where(theirs, service.c.paid_until <= now),
+        exists().where(promise.c.subscriber_id == func.any(ids), promise.c.state == "open"),
+        exists().where(exemption.c.subscriber_id == func.any(ids), exemption.c.until_on == today),
+        exists().where(bill_hold.c.subscriber_id == func.any(ids)),
+        exists().where(skipped_period.c.service_id.in_(mine), skipped_period.c.reason == WALLED),
+        exists().where(
+            theirs, plan.c.id == service.c.plan_id, plan.c.walled_billing == "stop",
+            policy.c.service_id == service.c.id, policy.c.level > int(AccessLevel.FULL),
+        ),
+    )  # fmt: skip
+    if tx.scalar(select(or_(*something))):
+        return True
+    dunned = load_payers(tx, business, list(tx.scalars(late.distinct())), now)
+    return any(due_acts(each, today, fees_wait=False) for each in dunned.values())
+
+
 def _tick(tx: Connection, vault: Vault, payers: Sequence[int], now: datetime) -> None:
     """What billing.tick does, for these payers within one transaction; then the mail server takes every mail."""
     business = load_business(tx, vault)
     services = list(tx.scalars(select(service.c.id).where(service.c.payer_id == func.any(list(payers)))))
+    renew_and_refresh(tx, vault, due_for_renewal(tx, now, of=services), now, because="time")
     switch_plans(tx, vault, services, now)
     skip_for_payers(tx, vault, business, payers, now)
     _issue(tx, vault, business, payers, now)
-    settle_promises(tx, vault, business, now, payers)
+    settle_promises(tx, vault, payers, now)
     note_arrivals(tx, vault, payers, now)
     dun(tx, vault, payers, now)
     refresh_access(tx, vault, services, now, because="time")
@@ -177,6 +228,7 @@ def _tick(tx: Connection, vault: Vault, payers: Sequence[int], now: datetime) ->
 def _issue(tx: Connection, vault: Vault, business: Business, payers: Sequence[int], now: datetime) -> None:
     going, _ = hold_back(tx, business, payers, local_date(now, business.zone))
     issue_for_subscribers(tx, vault, business, going, now)
+    end_holds(tx, going)
 
 
 _WATCHED = (invoice, charge, message, access_history)

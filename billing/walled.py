@@ -23,6 +23,7 @@ from billing.changes import bill_again_from
 from billing.deed import begin, bill_products_from
 from billing.draft import FAR
 from billing.refused import need
+from billing.settle import lock_subscribers
 from billing.sweep import sweep
 
 WALLED = "walled"  # reason of the skipped periods
@@ -36,6 +37,8 @@ def set_walled_billing(tx: Connection, actor: str, plan_id: int, how: str, stop_
     need(how in HOW, f"It is one of {', '.join(HOW)}.", "how")
     need(0 <= stop_days <= 366, "Billing stops after 0 to 366 days.", "stop_days")
     need(how == "stop" or not stop_days, "Days are only for 'stop'.", "stop_days")
+    prepaid = tx.scalar(select(plan.c.prepaid).where(plan.c.id == plan_id))
+    need(how == "bill" or not prepaid, "A prepaid plan sends no bills that could stop.", "how")
     values = {"walled_billing": how, "walled_stop_days": stop_days}
     changed = tx.execute(update(plan).where(plan.c.id == plan_id).values(values)).rowcount
     need(changed, "There is no such plan.", "plan_id")
@@ -50,6 +53,8 @@ def skip_walled(now: datetime) -> list[int]:
 
     def each(act: Callable[[Connection, Vault, int], None]) -> Callable[[Connection, list[int]], list[int]]:
         def do(tx: Connection, service_ids: list[int]) -> list[int]:
+            payers = select(service.c.payer_id).where(service.c.id == func.any(service_ids)).distinct()
+            lock_subscribers(tx, list(tx.scalars(payers)))  # in order, as everybody else does
             for service_id in service_ids:
                 act(tx, vault, service_id)
             return service_ids
@@ -63,11 +68,12 @@ def _indebted() -> ColumnElement[bool]:
     return literal(Reason.DEBT.value) == func.any(policy.c.reasons)
 
 
-def _running() -> ColumnElement[bool]:
+def _running(*such: ColumnElement[bool]) -> ColumnElement[bool]:
     return exists().where(
         skipped_period.c.service_id == service.c.id,
         skipped_period.c.reason == WALLED,
         skipped_period.c.end_on.is_(None),
+        *such,
     )
 
 
@@ -86,7 +92,8 @@ def _due(tx: Connection, business: Business, now: datetime, *among: ColumnElemen
     query = (
         select(service.c.id)
         .join(policy, policy.c.service_id == service.c.id)
-        .where(_running(), ~_indebted(), *among)
+        .join(plan, plan.c.id == service.c.plan_id)
+        .where(_running() & ~_indebted() | _running(skipped_period.c.note != plan.c.walled_billing), *among)
         .order_by(service.c.id)
     )
     ended = list(tx.scalars(query))
@@ -112,8 +119,9 @@ def _due(tx: Connection, business: Business, now: datetime, *among: ColumnElemen
 
 def _begin(tx: Connection, vault: Vault, service_id: int) -> None:
     deed = begin(tx, vault, SYSTEM, service_id)
-    if tx.scalar(select(_running()).where(service.c.id == service_id)):
-        return
+    indebted = select(_indebted()).where(policy.c.service_id == service_id)
+    if tx.scalar(select(_running()).where(service.c.id == service_id)) or not tx.scalar(indebted):
+        return  # somebody else began it, or they have paid meanwhile
     how = tx.scalars(select(plan.c.walled_billing).where(plan.c.id == deed.row.plan_id)).one()
     start = deed.today if how == "days" else max(deed.today, deed.row.billed_until)
     row = {"service_id": service_id, "start_on": start, "reason": WALLED, "note": how, "author": SYSTEM}

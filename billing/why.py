@@ -8,7 +8,8 @@ from sqlalchemy import Connection, Row, select
 
 from base.access import AccessLevel, Decision, Reason
 from base.business import Business
-from base.i18n import format_date, format_instant, format_money
+from base.calendar import local_midnight
+from base.i18n import format_date, format_instant, format_money, format_octets
 from base.offers import skipped_period
 from base.tables import service, trail
 from billing.decide import Facts, decide_access
@@ -59,8 +60,14 @@ def _cause(tx: Connection, business: Business, known: Known, reason: Reason, now
         return Cause(reason, _ordered(tx, business, known))
     if reason is Reason.ENDED and facts.ends_on is not None:
         return Cause(reason, f"The service ended on {format_date(facts.ends_on, language)}.")
+    if reason is Reason.PREPAID_OVER and facts.paid_until is not None:
+        return Cause(reason, f"It was paid until {format_instant(facts.paid_until, business.zone, language)}.")
     if reason is Reason.NOT_ACTIVE_YET:
         return Cause(reason, f"The service begins on {format_date(facts.starts_on, language)}.")
+    if reason is Reason.CAP_REACHED and (usage := facts.usage) is not None:
+        since, until = (format_date(day, language) for day in (usage.period.start, usage.period.end))
+        of = f"{format_octets(usage.used)} of {format_octets(usage.cap)}"
+        return Cause(reason, f"Since {since} it has used {of}; on {until} the count starts anew.")
     if reason is Reason.PAUSED and (paused := _pause(tx, facts)) is not None:
         since = format_date(paused.start_on, language)
         until = f" until {format_date(paused.end_on, language)}" if paused.end_on else ""
@@ -120,7 +127,11 @@ def _next(business: Business, facts: Facts, decision: Decision) -> str:
         return ""
     then = decide_access(facts, decision.review_at)
     when = format_instant(decision.review_at, business.zone, business.language)
+    anew = facts.usage is not None and decision.review_at == local_midnight(facts.usage.period.end, facts.zone)
+    if anew and (then.level, then.reasons) == (decision.level, decision.reasons):
+        return f"On {when} the count of its data starts anew."
     words = " ".join(reason.for_staff for reason in then.reasons) or "Nothing will speak against the full plan."
     fresh = set(then.reasons) - set(decision.reasons)
     unless = ", unless it is paid before" if fresh & {Reason.DEBT, Reason.DEBT_SLOWED} else ""
+    unless = ", unless the balance pays for the next period" if Reason.PREPAID_OVER in fresh else unless
     return f"On {when} it becomes {then.level.name}{unless}. {words}"

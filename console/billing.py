@@ -237,6 +237,20 @@ def invoice() -> None:
     """Give invoices back, or give them up; invoices are named by their number."""
 
 
+@invoice.command("start-at")
+@click.argument("number", type=int)
+@click.option("--credit-notes", is_flag=True, help="The series of credit notes instead.")
+def invoice_start_at(number: int, credit_notes: bool) -> None:
+    """Number the first invoice NUMBER, where the old system stopped; only before there is one."""
+    from billing.numbers import start_series
+
+    kind = "credit_note" if credit_notes else "invoice"
+    with desk_of_console() as desk:
+        prefix = desk.business.credit_note_prefix if credit_notes else desk.business.invoice_prefix
+        shown = start_series(desk.tx, ACTOR, kind, prefix, number, desk.today)
+    click.echo(f"The next will be {shown}.")
+
+
 @invoice.command("credit")
 @click.argument("number")
 @click.option("--because", "reason", required=True, help="What the subscriber reads.")

@@ -13,9 +13,11 @@ from console.bills import bill
 from console.books import books
 from console.documents import logo, template
 from console.dunning import dunning, promise
+from console.imports import imports
 from console.mail import mail
 from console.offers import coupon, plan, product, tax
 from console.outage import outage
+from console.prepaid import prepaid, voucher
 from console.preview import preview
 from console.reports import report
 
@@ -359,7 +361,7 @@ def story(as_json: bool) -> None:
 
 
 for command in (
-    bill, books, charge, coupon, dunning, invoice, logo, mail, outage, plan, preview, product, promise, report, service,
-    tax, template,
+    bill, books, charge, coupon, dunning, imports, invoice, logo, mail, outage, plan, prepaid, preview, product,
+    promise, report, service, tax, template, voucher,
 ):  # fmt: skip
     main.add_command(command)

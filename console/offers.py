@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from console.desk import ACTOR, desk_of_console, find_subscriber, find_tax_class, whole
+from console.profiles import plan_profile
 
 CYCLES = {
     "week": ("week", 1),
@@ -18,6 +19,9 @@ CYCLES = {
 @click.group()
 def plan() -> None:
     """What can be bought."""
+
+
+plan.add_command(plan_profile)
 
 
 @plan.command("list")
@@ -35,7 +39,7 @@ def plan_list() -> None:
         for row in desk.tx.execute(query.order_by(offers.plan.c.id)):
             price = desk.shown(Money(row.price_minor, row.currency))
             every = row.cycle_unit if row.cycle_length == 1 else f"{row.cycle_length} {row.cycle_unit}s"
-            how = "in arrears" if row.in_arrears else "in advance"
+            how = "in arrears" if row.in_arrears else "from the balance" if row.prepaid else "in advance"
             over = f", retired on {row.retired_on}" if row.retired_on else ""
             taxed = "with" if row.price_inclusive else "plus"
             click.echo(f"{row.id}\t{row.name}\t{price} every {every} {how}, {taxed} {row.tax}\t{row.used} in use{over}")
@@ -56,6 +60,8 @@ def plan_list() -> None:
 @click.option("--setup-fee", default=None, help="Charged once with the first bill.")
 @click.option("--minimum-months", type=int, default=0, help="Term that is agreed (0).")
 @click.option("--early-end-fee", default=None, help="For leaving before that.")
+@click.option("--prepaid", is_flag=True, help="Each period is paid from the balance; without balance it is over.")
+@click.option("--until-midnight", is_flag=True, help="A prepaid period ends at midnight, not at the time it began.")
 @click.option("--pool", default=None, help="Address pool that the NASes know.")
 def plan_add(name: str, price: str, every: str, down: int, up: int, **more: Any) -> None:
     """Add something that can be bought."""
@@ -80,6 +86,8 @@ def plan_add(name: str, price: str, every: str, down: int, up: int, **more: Any)
             rate_down=down * 1_000_000,
             rate_up=up * 1_000_000,
             pool=more["pool"],
+            prepaid=more["prepaid"],
+            ends_at_midnight=more["until_midnight"],
             **fees,
         )
     click.echo(f"Plan {plan_id} is added: {name}.")

@@ -187,7 +187,7 @@ class PaymentForm(FlaskForm):
     """Money that came in outside of card payments."""
 
     amount = StringField("Amount", [needed("Type an amount such as 29.99.")])
-    method = ChoiceField("How", choices=[SelectChoice(key, word) for key, word in METHODS.items() if key != "card"])
+    method = ChoiceField("How", choices=[SelectChoice(key, METHODS[key]) for key in ("cash", "transfer")])
     note = StringField("Note", [Optional(), SHORT], description="Such as the reference of the transfer.")
     once = HiddenField(validators=[InputRequired(), Length(max=64)])
 

@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy import Connection, Row
 
 from base import clock
-from base.access import AccessLevel, AccessPolicy
+from base.access import AccessPolicy, read_obeyed
 from billing import why
 from billing.invoices import balance, load_invoice
 from portal import queries_account, queries_money, queries_network
@@ -82,7 +82,7 @@ def _class(value: bytes) -> str:
 
 def stored_policy(service: Row[Any]) -> AccessPolicy:
     """The policy that radius obeys, without its password: enough to say what a NAS is sent."""
-    obeyed = {**service.obeyed, "level": AccessLevel(service.obeyed["level"])}
+    obeyed = read_obeyed(service.obeyed)
     return AccessPolicy(service_id=service.id, version=service.version, login=service.login, password=None, **obeyed)
 
 

@@ -36,7 +36,13 @@ RESULTS = {
     "not_sent": ("Not sent", "notice"),
 }
 STEPS = {"coa": "Change", "disconnect": "Disconnect"}
-METHODS = {"cash": "Cash", "transfer": "Bank transfer", "card": "Card"}
+METHODS = {
+    "cash": "Cash",
+    "transfer": "Bank transfer",
+    "card": "Card",
+    "voucher": "Voucher",
+    "opening": "Taken over",
+}
 MESSAGE_STATES = {
     "queued": ("Waiting", "neutral"),
     "sending": ("Under way", "neutral"),
@@ -140,9 +146,13 @@ def obeyed_in_words(obeyed: Mapping[str, Any] | None, format_rate: Any) -> str:
         return ""
     down, up = (format_rate(obeyed[key]) if obeyed.get(key) else "unlimited" for key in ("rate_down", "rate_up"))
     parts = [f"{down} down", f"{up} up"]
+    for way in ("down", "up"):
+        if obeyed.get(f"burst_rate_{way}"):
+            parts.append(f"bursts of {format_rate(obeyed[f'burst_rate_{way}'])} {way}")
     parts += [f"pool {obeyed['pool']}"] if obeyed.get("pool") and not obeyed.get("address") else []
     parts += [f"address {obeyed['address']}"] if obeyed.get("address") else []
     parts += [f"list {obeyed['address_list']}"] if obeyed.get("address_list") else []
+    parts += [f"{name} = {value}" for name, value, _ in obeyed.get("extras", ())]
     return ", ".join(parts)
 
 

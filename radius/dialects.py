@@ -5,10 +5,10 @@ same into octets. Upload and download are always the subscriber's. Pure.
 """
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from base.access import AccessLevel, AccessPolicy
+from base.access import OBEYED, AccessLevel, AccessPolicy, Extra, read_extras
 from base.dictionary import Attribute, encode_value, load
 from radius.packet import attribute, vendor_attribute
 
@@ -20,6 +20,8 @@ _MAX_U32 = 2**32 - 1
 
 _SEPARATE = {AccessLevel.WALLED, AccessLevel.BLOCKED}
 _AT_NEXT_LOGIN = {"level", "interim_interval"}  # of no consequence to a NAS, or not worth a dropped session
+_BURSTS = frozenset(name for name in OBEYED if name.startswith("burst_"))
+_SPEED = frozenset({"rate_down", "rate_up"}) | _BURSTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +47,29 @@ class Dialect:
     "Where the session is put: address or pool, and the wall."
     in_place: frozenset[str]
     "Fields of AccessPolicy.obeyed() that a CoA-Request can change; most other differences need a Disconnect."
+    knows_bursts: bool
+    "Whether bursts are sent at all."
+    extras_in_place: frozenset[str]
+    "Extra attributes that a CoA-Request may carry; of all others the NAS learns at the next login."
     wants_framed_address: bool
     "Whether Framed-IP-Address helps to identify a session (others answer it with NAK 401)."
 
 
 def _mikrotik_rates(policy: AccessPolicy) -> Pairs:
     # rx is what the router receives, so the subscriber's upload comes first (RouterOS manual, RADIUS).
-    return [("Mikrotik-Rate-Limit", f"{_short(policy.rate_up)}/{_short(policy.rate_down)}")]
+    rates = f"{_short(policy.rate_up)}/{_short(policy.rate_down)}"
+    if policy.burst_rate_up or policy.burst_rate_down:
+        up = _burst(policy.burst_rate_up, policy.burst_threshold_up or policy.rate_up, policy.burst_seconds_up)
+        down = _burst(
+            policy.burst_rate_down, policy.burst_threshold_down or policy.rate_down, policy.burst_seconds_down
+        )
+        rates = " ".join([rates, *(f"{mine}/{theirs}" for mine, theirs in zip(up, down, strict=True))])
+    return [("Mikrotik-Rate-Limit", rates)]
+
+
+def _burst(rate: int, threshold: int, seconds: int) -> tuple[str, str, str]:
+    """Rate, threshold and time of one direction; zeros where it has no burst, as RouterOS shows a queue without."""
+    return (_short(rate), _short(threshold), str(seconds or 1)) if rate else ("0", "0", "0")
 
 
 def _mikrotik_place(policy: AccessPolicy) -> Pairs:
@@ -83,12 +101,20 @@ def _wispr_place(policy: AccessPolicy) -> Pairs:
     return _address_or_pool(policy) + _filter(policy)
 
 
+# What the RouterOS manual (RADIUS, Change of Authorization) lists, but for what we send ourselves.
+_ROUTEROS_CHANGES = frozenset({
+    "Mikrotik-Group", "Mikrotik-Recv-Limit", "Mikrotik-Xmit-Limit", "Mikrotik-Mark-Id", "Mikrotik-Advertise-URL",
+    "Mikrotik-Advertise-Interval", "Filter-Id", "Idle-Timeout", "Port-Limit",
+})  # fmt: skip
+
 DIALECTS: dict[str, Dialect] = {
     "mikrotik": Dialect(
         title="MikroTik RouterOS",
         rates=_mikrotik_rates,
         place=_mikrotik_place,
-        in_place=frozenset({"rate_down", "rate_up"}),
+        in_place=_SPEED,
+        knows_bursts=True,
+        extras_in_place=_ROUTEROS_CHANGES,
         wants_framed_address=True,
     ),
     "wispr": Dialect(
@@ -96,6 +122,8 @@ DIALECTS: dict[str, Dialect] = {
         rates=_wispr_rates,
         place=_wispr_place,
         in_place=frozenset(),
+        knows_bursts=False,
+        extras_in_place=frozenset(),
         wants_framed_address=False,
     ),
     "cisco": Dialect(
@@ -103,6 +131,8 @@ DIALECTS: dict[str, Dialect] = {
         rates=_cisco_rates,
         place=_cisco_place,
         in_place=frozenset(),
+        knows_bursts=False,
+        extras_in_place=frozenset(),
         wants_framed_address=False,
     ),
 }
@@ -111,7 +141,7 @@ DIALECTS: dict[str, Dialect] = {
 def render(kind: str, policy: AccessPolicy) -> Pairs:
     """The attributes of an Access-Accept, as names and values."""
     dialect = DIALECTS[kind]
-    pairs = dialect.rates(policy) + dialect.place(policy)
+    pairs = dialect.rates(policy) + dialect.place(policy) + _told(kind, policy.extras)
     if policy.session_timeout:
         pairs.append(("Session-Timeout", policy.session_timeout))
     pairs.append(("Acct-Interim-Interval", policy.interim_interval))
@@ -142,12 +172,31 @@ def change(kind: str, before: dict[str, object] | None, policy: AccessPolicy) ->
         return None
     dialect = DIALECTS[kind]
     after = policy.obeyed()
-    different = {name for name in after if after[name] != before.get(name)} - _AT_NEXT_LOGIN
-    if not different:
-        return []
-    if not different <= dialect.in_place:
+    different = {name for name in OBEYED if after.get(name) != before.get(name)} - _AT_NEXT_LOGIN - {"extras"}
+    if not dialect.knows_bursts:
+        different -= _BURSTS
+    extras = _changed_extras(kind, before, policy)
+    if extras is None or not different <= dialect.in_place:
         return None
-    return dialect.rates(policy)
+    return (dialect.rates(policy) if different else []) + extras
+
+
+def _changed_extras(kind: str, before: dict[str, object], policy: AccessPolicy) -> Pairs | None:
+    """The extra attributes that a CoA-Request carries; None where it takes a login to have them, or to lose one.
+
+    An attribute that is left out of a CoA-Request stays as it is, and one that is in it replaces all of its name
+    (RFC 5176 section 2.3).
+    """
+    had, has = _told(kind, read_extras(before.get("extras"))), _told(kind, policy.extras)
+    changed = {name for name, _ in had + has if [v for n, v in had if n == name] != [v for n, v in has if n == name]}
+    if not changed <= DIALECTS[kind].extras_in_place & {name for name, _ in has}:
+        return None
+    return [(name, value) for name, value in has if name in changed]
+
+
+def _told(kind: str, extras: Iterable[Extra]) -> Pairs:
+    """What a kind of NAS is told of them."""
+    return [(each.name, each.value) for each in extras if not each.kinds or kind in each.kinds]
 
 
 def identify(kind: str, session: SessionIdentity) -> Pairs:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from base.database import notify
 from base.sessions import CHANNEL, NAS_REBOOT, close
 from radius.accounting import DeviceReset, SessionChange
+from radius.caps import ask_for_reviews
 from radius.folding import SessionState
 from radius.tally import Tally
 
@@ -89,12 +90,14 @@ def take_records(
     remarks: Counter[tuple[str, str]] = Counter()
     moved = False
     waiting: list[SessionChange] = []
+    used: set[int] = set()
 
     def take_waiting() -> bool:
         if not waiting:
             return False
         tally = _take_changes(tx, waiting, zone)
         remarks.update(tally.remarks)
+        used.update(service_id for service_id, _ in tally.usage)
         waiting.clear()
         return tally.moved
 
@@ -104,6 +107,8 @@ def take_records(
         else:
             moved |= take_waiting() | bool(_reset(tx, record))
     moved |= take_waiting()
+    if used:
+        ask_for_reviews(tx, used)
     if moved:
         notify(tx, CHANNEL)
     return remarks

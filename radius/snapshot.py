@@ -9,21 +9,22 @@ import os
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from ipaddress import ip_network
 from pathlib import Path
 
 from sqlalchemy import Connection, func, select
 
 from base import feed
-from base.access import AccessLevel, AccessPolicy
+from base.access import AccessPolicy, read_obeyed
 from base.crypto import SecretsUnavailable, Vault
 from base.log import alarm
 from base.policies import read_policies
 from base.tables import nas as nas_table
 from radius.book import Book, Nas
 
-FORMAT = 1
+FORMAT = 2
+"1 had neither bursts nor extra attributes; a file without them is still written as 1, so that a node can go back."
 
 
 class NewerSnapshot(Exception):
@@ -131,17 +132,18 @@ def restore(path: Path, vault: Vault) -> Contents | None:
         Nas(**{**each, "network": ip_network(each["network"]), "secret": bytes.fromhex(each["secret"])})
         for each in head["nases"]
     ]
-    policies = [AccessPolicy(**{**each, "level": AccessLevel(each["level"])}) for each in map(json.loads, lines[1:])]
+    policies = [AccessPolicy(**read_obeyed(each)) for each in map(json.loads, lines[1:])]
     return Contents(policies, nases, 0)
 
 
 def _lines(policies: Sequence[AccessPolicy], nases: Sequence[Nas]) -> Iterator[str]:
     """The format number and the NASes, then one service per line."""
     stored = [{**asdict(nas), "network": str(nas.network), "secret": nas.secret.hex()} for nas in nases]
-    yield json.dumps({"format": FORMAT, "nases": stored})
-    names = [field.name for field in fields(AccessPolicy)]
+    newer = any(policy.burst_rate_down or policy.burst_rate_up or policy.extras for policy in policies)
+    yield json.dumps({"format": FORMAT if newer else 1, "nases": stored})
     for policy in policies:
-        yield json.dumps({name: getattr(policy, name) for name in names})
+        own = {"service_id": policy.service_id, "version": policy.version}
+        yield json.dumps({**own, "login": policy.login, "password": policy.password, **policy.obeyed()})
 
 
 def _read_nases(tx: Connection, vault: Vault, nas_ids: Sequence[int] | None) -> list[Nas]:

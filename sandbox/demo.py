@@ -224,7 +224,7 @@ class _Story:
             pays_on = self._subscribers[issued.subscriber_id].pays_on(day)
             if pays_on is not None:
                 self._payments[pays_on].append(issued)
-        if arrived := arrived_payers(tx):
+        if arrived := arrived_payers(tx, day):
             note_arrivals(tx, vault, arrived, now)
         if late := due_payers(tx, business, now):
             dun(tx, vault, late, now)

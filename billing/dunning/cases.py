@@ -16,7 +16,7 @@ from billing.dunning.policies import Policies, load_policies
 from billing.dunning.policy import Policy
 from billing.dunning.rules import Case, Notice
 from billing.dunning.tables import dunning_group, dunning_notice, dunning_step, exemption, promise
-from billing.tables import charge, invoice, invoice_line, open_item
+from billing.tables import charge, credit_note_line, invoice, invoice_line, open_item
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def load_payers(
             at_stake=row.id in at_stake,
             held_until=held.get(row.id),
             doubt_until=doubtful.get(row.id),
-            demanded=row.id in demanded,
+            demanded=row.id in demanded and policies.of(row.policy_id).reconnection_first,
             cases=cases.get(row.id, ()),
         )
         for row in tx.execute(query)
@@ -119,7 +119,7 @@ def _demanded(ids: list[int]) -> Select[tuple[int]]:
 
 def _cases(tx: Connection, ids: list[int]) -> dict[int, tuple[Case, ...]]:
     query = (
-        select(open_item, invoice.c.number, invoice.c.total_minor)
+        select(open_item, invoice.c.number)
         .join(invoice, invoice.c.id == open_item.c.invoice_id)
         .where(open_item.c.subscriber_id == func.any(ids), open_item.c.dunned)
         .order_by(open_item.c.due_on, open_item.c.invoice_id)
@@ -127,45 +127,61 @@ def _cases(tx: Connection, ids: list[int]) -> dict[int, tuple[Case, ...]]:
     rows = tx.execute(query).all()
     invoices = [row.invoice_id for row in rows]
     taken: dict[int, dict[str, date]] = {}
+    bore: set[int] = set()
     for step in tx.execute(select(dunning_step).where(dunning_step.c.invoice_id == func.any(invoices))):
         taken.setdefault(step.invoice_id, {})[step.act] = step.on_day
+        if step.charge_id is not None:
+            bore.add(step.invoice_id)
     notices: dict[int, dict[str, Notice]] = {}
     letters: dict[int, set[str]] = {}
     found = (
         select(dunning_notice).where(dunning_notice.c.invoice_id == func.any(invoices)).order_by(dunning_notice.c.id)
     )
     for each in tx.execute(found):
-        notice = Notice(each.act, each.on_day, each.message_key, each.arrived_on, bool(each.in_time))
+        returned = each.arrived_on is None and each.in_time is False
+        notice = Notice(each.act, each.on_day, each.message_key, each.arrived_on, bool(each.in_time), returned)
         notices.setdefault(each.invoice_id, {})[each.act] = notice
         letters.setdefault(each.invoice_id, set()).add(each.message_key)
     fees = _fees(tx, invoices)
     cases: dict[int, tuple[Case, ...]] = {}
     for row in rows:
-        total = Money(row.total_minor, row.currency)
+        left = Money(row.open_minor, row.currency)
+        dunned = left - fees.get(row.invoice_id, Money(0, row.currency))
+        if dunned.minor <= 0:
+            continue  # only fees are left of it
         case = Case(
             invoice_id=row.invoice_id,
             number=row.number,
             due_on=row.due_on,
-            open=Money(row.open_minor, row.currency),
-            charged=total - fees.get(row.invoice_id, Money(0, row.currency)),
+            open=left,
+            dunned=dunned,
             taken=taken.get(row.invoice_id, {}),
             notices=notices.get(row.invoice_id, {}),
             letters=len(letters.get(row.invoice_id, ())),
+            fee_charged=row.invoice_id in bore,
         )
         cases[row.subscriber_id] = (*cases.get(row.subscriber_id, ()), case)
     return cases
 
 
 def _fees(tx: Connection, invoices: list[int]) -> Mapping[int, Money]:
-    """What of each invoice is late fees, with their tax."""
-    query = (
-        select(invoice_line.c.invoice_id, invoice_line.c.net_minor, invoice_line.c.taxes, invoice.c.currency)
-        .join(invoice, invoice.c.id == invoice_line.c.invoice_id)
-        .where(invoice_line.c.invoice_id == func.any(invoices), invoice_line.c.kind == "late_fee")
+    """What of each invoice is fees that dunning brought and nobody waived, with their tax; they are paid last."""
+    given = (
+        select(func.coalesce(func.sum(credit_note_line.c.net_minor), 0))
+        .where(credit_note_line.c.invoice_line_id == invoice_line.c.id)
+        .scalar_subquery()
     )
+    query = (
+        select(
+            invoice_line.c.invoice_id, invoice_line.c.net_minor, given.label("given"), invoice_line.c.taxes,
+            invoice.c.currency,
+        )
+        .join(invoice, invoice.c.id == invoice_line.c.invoice_id)
+        .where(invoice_line.c.invoice_id == func.any(invoices), invoice_line.c.kind.in_(("late_fee", "reconnection")))
+    )  # fmt: skip
     found: dict[int, Money] = {}
     for row in tx.execute(query):
-        net = Money(row.net_minor, row.currency)
+        net = Money(row.net_minor - int(row.given), row.currency)
         with_tax = net.times(1 + sum((Decimal(tax["percent"]) for tax in row.taxes), Decimal(0)) / 100)
         found[row.invoice_id] = found.get(row.invoice_id, Money(0, row.currency)) + with_tax
     return found

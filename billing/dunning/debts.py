@@ -27,7 +27,7 @@ def load_debts(
     payers = load_payers(tx, business, named, now)
     if business.debt_reach == "payer":
         return {payer.id: {None: debt_of(payer, payer.cases)} for payer in payers.values()}
-    billed = _billed(tx, [case.invoice_id for payer in payers.values() for case in payer.cases])
+    billed = billed_services(tx, [case.invoice_id for payer in payers.values() for case in payer.cases])
     found: dict[int, Mapping[int | None, Debt]] = {}
     for payer in payers.values():
         services = {each for case in payer.cases for each in billed.get(case.invoice_id, ())}
@@ -66,14 +66,14 @@ def _owed(payer: Payer, case: Case) -> Owed:
     named = {each.act: each.on for each in notices if each.in_time}
     return Owed(
         due_on=case.due_on,
-        open=case.open.minor,
+        open=case.dunned.minor,
         reduce_on=named.get("reduce"),
         wall_on=named.get("wall"),
         awaited=tuple(each.on for each in notices if each.arrived_on is None),
     )
 
 
-def _billed(tx: Connection, invoice_ids: list[int]) -> dict[int, set[int]]:
+def billed_services(tx: Connection, invoice_ids: list[int]) -> dict[int, set[int]]:
     """The services that each invoice bills; one that bills none is missing."""
     query = (
         select(invoice_line.c.invoice_id, invoice_line.c.service_id)

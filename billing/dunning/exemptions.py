@@ -10,8 +10,8 @@ from base import trail
 from base.business import Business
 from base.calendar import local_date
 from base.crypto import Vault
-from base.tables import service, subscriber
-from billing.apply import refresh_access
+from base.tables import subscriber
+from billing.apply import refresh_payers
 from billing.dunning.tables import exemption
 from billing.refused import need
 from billing.settle import lock_subscribers
@@ -46,7 +46,7 @@ def exempt(
     )
     detail = {"until": str(until_on), "reason": reason.strip()}
     trail.record(tx, actor, "dunning.exempted", subject="subscriber", subject_id=subscriber_id, detail=detail)
-    _refresh(tx, vault, subscriber_id, now, actor)
+    refresh_payers(tx, vault, {subscriber_id}, now, actor)
 
 
 def end_exemption(
@@ -59,7 +59,7 @@ def end_exemption(
     ended = tx.execute(update(exemption).where(*running).values(until_on=today)).rowcount
     need(ended, "This subscriber is not exempt from dunning.", "subscriber_id")
     trail.record(tx, actor, "dunning.exemption_ended", subject="subscriber", subject_id=subscriber_id)
-    _refresh(tx, vault, subscriber_id, now, actor)
+    refresh_payers(tx, vault, {subscriber_id}, now, actor)
 
 
 def list_exemptions(tx: Connection, today: date) -> list[Row[Any]]:
@@ -71,8 +71,3 @@ def list_exemptions(tx: Connection, today: date) -> list[Row[Any]]:
         .order_by(exemption.c.until_on, subscriber.c.number)
     )
     return list(tx.execute(query))
-
-
-def _refresh(tx: Connection, vault: Vault, subscriber_id: int, now: datetime, because: str) -> None:
-    paid_for = tx.scalars(select(service.c.id).where(service.c.payer_id == subscriber_id))
-    refresh_access(tx, vault, list(paid_for), now, because)

@@ -64,6 +64,6 @@ def _fee_ahead(payer: Payer, case: Case, step: Step) -> Money | None:
     """The fee that the next message will bring."""
     later = payer.policy.steps[payer.policy.place(step.act) + 1 :]
     following = next((each for each in later if each.act in MESSAGES), None)
-    if following is None or following.fee is None:
+    if following is None or following.fee is None or case.fee_charged:
         return None
     return late_fee(payer.policy, following.fee, case) or None

@@ -3,16 +3,15 @@
 from collections.abc import Collection
 from datetime import date, datetime, timedelta
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, func, insert, select, update
 
 from base import trail
-from base.business import Business
+from base.business import Business, load_business
 from base.calendar import local_date
 from base.crypto import Vault
 from base.money import total
 from base.settings import settings
-from base.tables import service
-from billing.apply import refresh_access
+from billing.apply import refresh_payers
 from billing.dunning.cases import Payer, load_payers
 from billing.dunning.tables import promise
 from billing.letters import promise_letter
@@ -74,34 +73,42 @@ def make_promise(
     queue_all(tx, business, [Outgoing(subscriber_id, "promise_accepted", key, letter.subject, letter.body)])
     detail = {"promise_id": promise_id, "until": str(until_on), "amount_minor": amount.minor}
     trail.record(tx, actor, "promise.made", subject="subscriber", subject_id=subscriber_id, detail=detail)
-    _refresh(tx, vault, {subscriber_id}, now, actor)
+    refresh_payers(tx, vault, {subscriber_id}, now, actor)
     return int(promise_id)
 
 
-def settle_promises(
-    tx: Connection, vault: Vault, business: Business, now: datetime, among: Collection[int] | None = None
-) -> None:
-    """Note which promises were kept, as soon as they were, and which were broken, after their last day.
+def decided_payers(tx: Connection, today: date) -> list[int]:
+    """Subscribers whose promise was kept, or whose last day is over."""
+    query = select(promise.c.subscriber_id).where(promise.c.state == "open", ~_owing() | (promise.c.until_on < today))
+    return sorted(tx.scalars(query))
 
-    `among`: only those of these subscribers.
+
+def settle_promises(tx: Connection, vault: Vault, payer_ids: Collection[int], now: datetime) -> list[int]:
+    """Note which promises of these were kept, as soon as they were, and which broken, after their last day.
+
+    Returns the subscribers with such a promise.
     """
-    today = local_date(now, business.zone)
-    still_open = select(open_item.c.invoice_id).where(open_item.c.invoice_id == func.any(promise.c.invoice_ids))
-    query = select(promise, still_open.exists().label("owing")).where(promise.c.state == "open").order_by(promise.c.id)
-    if among is not None:
-        query = query.where(promise.c.subscriber_id == func.any(list(among)))
-    rows = tx.execute(query).all()
+    ids = lock_subscribers(tx, payer_ids)  # from here on no money comes between
+    today = local_date(now, load_business(tx, vault).zone)
+    rows = tx.execute(
+        select(promise, _owing().label("owing"))
+        .where(promise.c.state == "open", promise.c.subscriber_id == func.any(ids))
+        .order_by(promise.c.id)
+    ).all()
     decided = [row for row in rows if not row.owing or row.until_on < today]
-    lock_subscribers(tx, [row.subscriber_id for row in decided])
     for row in decided:
         state = "broken" if row.owing else "kept"
-        noted = update(promise).where(promise.c.id == row.id, promise.c.state == "open")
-        if tx.execute(noted.values(state=state, decided_on=today)).rowcount:
-            detail = {"promise_id": row.id, "until": str(row.until_on)}
-            trail.record(
-                tx, "system", f"promise.{state}", subject="subscriber", subject_id=row.subscriber_id, detail=detail
-            )
-    _refresh(tx, vault, {row.subscriber_id for row in decided}, now, "promise")
+        tx.execute(update(promise).where(promise.c.id == row.id).values(state=state, decided_on=today))
+        detail = {"promise_id": row.id, "until": str(row.until_on)}
+        subject = row.subscriber_id
+        trail.record(tx, "system", f"promise.{state}", subject="subscriber", subject_id=subject, detail=detail)
+    refresh_payers(tx, vault, {row.subscriber_id for row in decided}, now, "promise")
+    return [row.subscriber_id for row in decided]
+
+
+def _owing() -> ColumnElement[bool]:
+    """Whether something of what was promised is still open."""
+    return select(open_item.c.invoice_id).where(open_item.c.invoice_id == func.any(promise.c.invoice_ids)).exists()
 
 
 def _check_limits(tx: Connection, payer: Payer, today: date, until_on: date, invoice_ids: list[int]) -> None:
@@ -121,8 +128,3 @@ def _check_limits(tx: Connection, payer: Payer, today: date, until_on: date, inv
         f"That was promised {len(made)} times within a year already; please call us.",
         "subscriber_id",
     )
-
-
-def _refresh(tx: Connection, vault: Vault, payer_ids: Collection[int], now: datetime, because: str) -> None:
-    paid_for = tx.scalars(select(service.c.id).where(service.c.payer_id == func.any(sorted(payer_ids))))
-    refresh_access(tx, vault, list(paid_for), now, because)

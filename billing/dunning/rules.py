@@ -26,6 +26,8 @@ class Notice:
     "When a server accepted it, or it was printed; None: not yet."
     in_time: bool
     "Whether that was early enough by the policy of then; only then does the date hold."
+    returned: bool = False
+    "It left and came back, and no other channel has carried it yet."
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +38,16 @@ class Case:
     number: str
     due_on: date
     open: Money
-    charged: Money
-    "Its total without late fees, which bear no fee."
+    dunned: Money
+    "What of it is not fees: fees start nothing, bear no fee, and are paid last."
     taken: Mapping[str, date] = field(default_factory=dict)
     "Acts that were done, and when."
     notices: Mapping[str, Notice] = field(default_factory=dict)
     "The newest notice of each taking act."
     letters: int = 0
     "How many notices there have been: a further one needs a name of its own."
+    fee_charged: bool = False
+    "A late fee was charged for it."
 
 
 def next_step(policy: Policy, case: Case, today: date) -> Step | None:
@@ -102,11 +106,22 @@ def lost_notices(policy: Policy, case: Case, today: date) -> list[Step]:
     found = []
     for act in case.taken:
         for step in policy.announces(act):
-            notice = case.notices.get(step.act)
-            waiting = notice is not None and notice.arrived_on is None and in_time(policy, notice.on, today)
-            if step.act not in case.taken and not (waiting or (notice is not None and notice.in_time)):
+            if step.act not in case.taken and not is_announced(policy, case, step, today):
                 found.append(step)
     return found
+
+
+def is_announced(policy: Policy, case: Case, step: Step, today: date) -> bool:
+    """Whether a notice of a taking step holds: it arrived in time, or it still can.
+
+    One that came back gets until its date to arrive by another channel: who cannot be reached is not written to daily.
+    """
+    notice = case.notices.get(step.act)
+    if notice is None or notice.in_time:
+        return notice is not None
+    if notice.returned:
+        return today < notice.on
+    return notice.arrived_on is None and in_time(policy, notice.on, today)
 
 
 def in_time(policy: Policy, on: date, today: date) -> bool:
@@ -116,7 +131,7 @@ def in_time(policy: Policy, on: date, today: date) -> bool:
 
 def late_fee(policy: Policy, fee: Fee, case: Case) -> Money:
     """What a fee comes to, never on a fee: flat, percent of what is open, or the greater of the two."""
-    base = min(case.open, case.charged)
+    base = case.dunned
     percent = base.times(fee.percent / 100)
     flat = Money(fee.flat if base.currency == policy.currency else 0, base.currency)
     return max(percent, flat)

@@ -80,7 +80,7 @@ dunning_notice = Table(
     Column("on_day", Date, nullable=False),
     Column("message_key", Text, nullable=False),
     Column("arrived_on", Date),  # accepted by a server, or printed
-    Column("in_time", Boolean),  # as the policy wanted it then; NULL: it has not arrived
+    Column("in_time", Boolean),  # as the policy of then wanted it; NULL: not arrived; false without a day: it came back
     instant("created_at"),
     Index("ix_dunning_notice_waiting", "id", postgresql_where=text("arrived_on IS NULL")),
 )

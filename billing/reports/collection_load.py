@@ -11,7 +11,8 @@ from billing.reports.shape import Window
 _BILLS = f"""
 WITH chosen AS (
   SELECT id, issued_on, due_on, total_minor FROM invoice
-  WHERE currency = :currency AND issued_on <= :on AND (issued_on >= :first OR due_on >= :first)
+  WHERE currency = :currency AND series <> 'opening' AND issued_on <= :on
+    AND (issued_on >= :first OR due_on >= :first)
 ), credited AS (
   SELECT invoice_id, sum(total_minor) AS minor FROM credit_note
   WHERE currency = :currency AND issued_on <= :on GROUP BY invoice_id
@@ -34,7 +35,7 @@ FROM bill WHERE billed > 0 GROUP BY 1, 2, 3, 4
 
 _RECEIVED = """
 SELECT received_on, sum(amount_minor)::bigint FROM payment
-WHERE currency = :currency AND received_on BETWEEN :first AND :on GROUP BY 1
+WHERE currency = :currency AND method <> 'opening' AND received_on BETWEEN :first AND :on GROUP BY 1
 """
 
 

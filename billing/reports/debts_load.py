@@ -12,7 +12,9 @@ APPLIED_ON = "coalesce(w.on_day, (a.created_at AT TIME ZONE :zone)::date)"
 
 _MOVEMENTS = f"""
 WITH movement AS (
-  SELECT issued_on AS day, due_on, total_minor AS minor FROM invoice WHERE currency = :currency
+  SELECT CASE WHEN series = 'opening' THEN (created_at AT TIME ZONE :zone)::date ELSE issued_on END AS day, due_on,
+    total_minor AS minor
+  FROM invoice WHERE currency = :currency
   UNION ALL
   SELECT {APPLIED_ON}, i.due_on, -a.amount_minor
   FROM allocation a JOIN invoice i ON i.id = a.invoice_id LEFT JOIN write_off w ON w.id = a.write_off_id

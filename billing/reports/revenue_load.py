@@ -30,7 +30,7 @@ LEFT JOIN service_product s ON s.id = m.service_product_id LEFT JOIN product o O
 LEFT JOIN sold ON m.kind IN ('plan', 'discount') AND m.service_product_id IS NULL AND sold.service_id = m.service_id
   AND m.period_start >= sold.from_on AND m.period_start < sold.until_on
 LEFT JOIN plan p ON p.id = sold.plan_id
-WHERE m.kind <> 'deposit' GROUP BY 1, 2, 3, 4 ORDER BY 4, 3, 1
+WHERE m.kind NOT IN ('deposit', 'opening') GROUP BY 1, 2, 3, 4 ORDER BY 4, 3, 1
 """  # noqa: S608 - nothing of it comes from outside
 
 _TAXES = """

@@ -5,6 +5,7 @@ from alembic import context
 import base.offers  # noqa: F401
 import billing.book_tables
 import billing.dunning.tables
+import billing.prepaid.tables
 import billing.run_tables
 import billing.tables  # noqa: F401
 import portal.tables  # noqa: F401 - they register their tables

@@ -5,15 +5,20 @@ import re
 import socketserver
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import text
+from sqlalchemy import select, text
 
-from base import clock
+from base import clock, jobs
 from base.business import load_business
 from base.database import transaction
+from base.jobs import Kind, Lane
+from base.settings import settings
+from base.tables import job
+from billing import tasks
 from billing.bounces import Outcome, parse, read_mailbox, take_bounce
 from billing.contacts import add_contact
 from tests.billing.provider import Provider
@@ -242,3 +247,23 @@ def test_a_mailbox_is_read_once(provider: Provider, mail_id: str, keywords: bool
     with pytest.raises(OSError):
         read_mailbox(url)
     assert states()[0] == ("x:1", "bounced")
+
+
+def test_the_workers_read_the_mailbox_by_themselves(
+    provider: Provider, mail_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks.ask_for_tick()
+    with transaction() as tx:
+        assert tx.scalar(select(job.c.id).where(job.c.kind == "read_bounces")) is None, "nobody gave a mailbox"
+    with Mailbox([report(mail_id)], True).serve() as port:
+        monkeypatch.setenv("TOLLKEEPER_BOUNCE_IMAP_URL", f"imap://net:p%40ss%2Fword@127.0.0.1:{port}/INBOX")
+        settings.cache_clear()
+        for _ in range(2):
+            tasks.ask_for_tick()
+        with transaction() as tx:
+            claimed = jobs.claim(tx, [Lane.MAIL], 9, timedelta(minutes=1))
+        asked, *more = [each for each in claimed if each.kind is Kind.READ_BOUNCES]
+        assert len(more) <= 1, "asked once in five minutes, which may have begun anew just now"
+        tasks.perform(asked.id, asked.tries)
+    assert states()[0] == ("x:1", "bounced")
+    tasks.read_bounces(asked)  # the mailbox is away: an alarm, and the next reading is the next try

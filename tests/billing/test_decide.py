@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from base.access import AccessLevel, Decision, Reason
 from base.calendar import Period, local_date
-from billing.decide import Debt, Facts, Owed, decide_access
+from billing.decide import Debt, Facts, Owed, Usage, decide_access
 from billing.dunning.debts import reached
 from billing.dunning.window import Window
 
@@ -52,6 +52,16 @@ def test_debt_walls_at_the_local_midnight_of_the_day_that_the_notice_named():
     assert before.review_at == datetime(2026, 3, 16, 23, 0, tzinfo=UTC)
     after = decide_access(facts, before.review_at)
     assert (after.level, after.reasons, after.review_at) == (AccessLevel.WALLED, (Reason.DEBT,), None)
+
+
+def test_a_prepaid_service_is_over_at_the_instant_until_which_it_is_paid():
+    facts = replace(FINE, prepaid=True, paid_until=at(10, 14, 35))
+    before = decide_access(facts, at(10, 14, 35) - timedelta(microseconds=1))
+    assert (before.level, before.reasons, before.review_at) == (AccessLevel.FULL, (), at(10, 14, 35))
+    after = decide_access(facts, at(10, 14, 35))
+    assert (after.level, after.reasons, after.review_at) == (AccessLevel.WALLED, (Reason.PREPAID_OVER,), None)
+    assert decide_access(replace(facts, paid_until=None), at(10)).reasons == (Reason.PREPAID_OVER,)
+    assert decide_access(replace(facts, prepaid=False), at(20)).level == AccessLevel.FULL
 
 
 def test_a_debt_of_which_no_notice_has_named_a_day_takes_nothing_away():
@@ -150,6 +160,30 @@ def test_a_service_begins_and_ends_on_its_days():
     assert decide_access(facts, running.review_at).reasons == (Reason.ENDED,)
 
 
+MARCH = Period(date(2026, 3, 1), date(2026, 4, 1))
+
+
+def test_a_cap_holds_from_the_byte_that_reaches_it_to_the_local_midnight_of_the_next_period():
+    below = replace(FINE, usage=Usage(MARCH, 500, 499, AccessLevel.REDUCED))
+    reached = replace(FINE, usage=Usage(MARCH, 500, 500, AccessLevel.REDUCED))
+    end = datetime(2026, 3, 31, 22, 0, tzinfo=UTC)  # summer time began on the 29th
+    full = decide_access(below, at(20))
+    assert (full.level, full.reasons, full.review_at) == (AccessLevel.FULL, (), end)
+    slow = decide_access(reached, at(20))
+    assert (slow.level, slow.reasons, slow.review_at) == (AccessLevel.REDUCED, (Reason.CAP_REACHED,), end)
+    assert decide_access(reached, end).level == AccessLevel.FULL
+    assert decide_access(reached, end - timedelta(microseconds=1)).level == AccessLevel.REDUCED
+
+
+def test_a_cap_walls_in_or_only_warns_as_the_plan_says():
+    over = Usage(MARCH, 500, 700, AccessLevel.WALLED)
+    assert decide_access(replace(FINE, usage=over), at(20)).level == AccessLevel.WALLED
+    warned = decide_access(replace(FINE, usage=replace(over, level=AccessLevel.FULL)), at(20))
+    assert (warned.level, warned.reasons) == (AccessLevel.FULL, ())
+    both = decide_access(replace(owing(), usage=replace(over, level=AccessLevel.REDUCED)), at(20))
+    assert both.reasons == (Reason.DEBT, Reason.CAP_REACHED)
+
+
 def test_all_reasons_are_told_worst_first():
     decision = decide_access(replace(owing(), staff_order="blocked"), at(20))
     assert decision.reasons == (Reason.STAFF_BLOCKED, Reason.DEBT)
@@ -183,6 +217,13 @@ debts = st.builds(
     doubt_until=st.none() | instants,
     demanded=st.booleans(),
 )
+usages = st.builds(
+    Usage,
+    period=st.tuples(dates, st.integers(1, 400)).map(lambda each: Period(each[0], each[0] + timedelta(days=each[1]))),
+    cap=st.integers(1, 1000),
+    used=st.integers(0, 1500),
+    level=st.sampled_from([AccessLevel.FULL, AccessLevel.REDUCED, AccessLevel.WALLED]),
+)
 facts_strategy = st.builds(
     Facts,
     service_id=st.just(1),
@@ -191,6 +232,9 @@ facts_strategy = st.builds(
     staff_order=st.sampled_from(["none", "suspended", "blocked"]),
     zone=st.sampled_from([PARIS, ZoneInfo("America/Santiago"), ZoneInfo("Pacific/Auckland"), ZoneInfo("UTC")]),
     debt=st.none() | debts,
+    usage=st.none() | usages,
+    prepaid=st.booleans(),
+    paid_until=st.none() | instants,
 )
 
 
@@ -250,3 +294,14 @@ def test_the_window_opens_at_the_first_instant_that_it_allows(window, instant, z
     if opens > instant:
         just_before = opens - timedelta(microseconds=1)
         assert window.next_open(just_before, zone) == opens
+
+
+@given(facts_strategy, usages, instants, st.integers(0, 1000))
+def test_using_more_never_raises_access_and_a_new_period_begins_without_it(facts, usage, now, more):
+    before = decide_access(replace(facts, usage=usage), now)
+    assert decide_access(replace(facts, usage=replace(usage, used=usage.used + more)), now).level >= before.level
+    without = decide_access(replace(facts, usage=None), now)
+    assert before.level >= without.level
+    today = local_date(now, facts.zone)
+    if not usage.period.start <= today < usage.period.end or usage.used < usage.cap:
+        assert (before.level, before.reasons) == (without.level, without.reasons)

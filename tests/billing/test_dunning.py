@@ -15,6 +15,7 @@ from base.database import transaction
 from base.offers import tax_class
 from base.tables import service
 from billing import tick
+from billing.dunning.cases import load_payers
 from billing.dunning.exemptions import end_exemption, exempt
 from billing.dunning.fees import waive
 from billing.dunning.policies import assign, load_policies, save_policy
@@ -238,6 +239,23 @@ def test_a_billed_fee_is_waived_by_a_credit_note(provider: Provider):
         assert waive(tx, provider.vault, business, "staff:1", charge_id, clock.now()) is not None
         assert receivable(tx, subscriber_id).minor == 3599
         assert check_books(tx) == []
+
+
+def test_what_is_left_is_fees_alone_and_walls_nobody(provider: Provider):
+    steps = (Step(3, "reminder_1", Fee(500)), Step(10, "final_notice"), Step(21, "wall"))
+    subscriber_id = provider.subscriber()
+    provider.travel(noon(MARCH))
+    service_id = provider.service(subscriber_id, provider.plan(), MARCH)
+    provider.live(MARCH, MARCH)
+    adopt(provider, steps=steps, fee_tax_class_id=tax_class_id(), fee_as="line")
+    provider.live(march(2), march(31))  # the fee is a line of April's invoice
+    provider.pay(subscriber_id, 3599 + 3599)
+    provider.live(date(2026, 4, 1), date(2026, 4, 29))
+    with transaction() as tx:
+        assert [each.open.minor for each in open_invoices(tx, subscriber_id)] == [600]
+        assert load_payers(tx, load_business(tx, provider.vault), [subscriber_id], clock.now()) == {}
+    assert provider.level(service_id) == AccessLevel.FULL
+    assert sent("reminder_1") == [("reminder_1", march(18))]
 
 
 def test_a_promise_opens_the_wall_and_a_broken_one_closes_it(provider: Provider):

@@ -15,6 +15,7 @@ from base.money import Money
 from base.offers import plan
 from base.tables import job, service
 from billing.draft import due_lines
+from billing.invoice_mail import write_invoice_mail
 from billing.invoices import (
     InvoiceSummary,
     balance,
@@ -26,7 +27,9 @@ from billing.invoices import (
 )
 from billing.issue import due_subscribers
 from billing.ledger import check_books, statement
+from billing.numbers import start_series
 from billing.recurring import load_recurring, mark_billed
+from billing.refused import Refused
 from billing.sweep import Unfinished
 from billing.tables import invoice, invoice_line, message
 from tests.billing.provider import Provider, noon
@@ -93,7 +96,11 @@ def test_with_the_invoice_come_its_jobs_and_its_mail(provider: Provider):
         ("send_message", {"format": 1, "message_id": mail.id}),
     ]
     assert (mail.kind, mail.key, mail.invoice_id) == ("invoice", f"invoice:{invoice_id}", invoice_id)
-    assert f"/invoices/{invoice_id}" in mail.body
+    assert (mail.subject, mail.body) == ("INV-000001", "")  # the words are written when it leaves
+    with transaction() as tx:
+        letter = write_invoice_mail(tx, load_business(tx, provider.vault), invoice_id)
+    assert letter.subject == "Invoice INV-000001 from My Internet Provider: €35.99"
+    assert f"/invoices/{invoice_id}" in letter.body
 
 
 def test_running_again_bills_nothing_and_missed_months_are_caught_up(provider: Provider):
@@ -210,3 +217,20 @@ def test_the_database_and_the_rule_agree_on_who_is_due(provider: Provider):
             none += not expected
             mark_billed(tx, [(each, due_lines(each, day, 3)[1]) for each in recurring])
     assert none < 20
+
+
+def test_the_series_starts_where_the_old_system_stopped(provider: Provider):
+    provider.travel(noon(MARCH))
+    with transaction() as tx:
+        assert start_series(tx, "staff:1", "invoice", "INV-", 1201, MARCH) == "INV-001201"
+        start_series(tx, "staff:1", "invoice", "INV-", 1301, MARCH)  # a slip of the hand, put right
+        with pytest.raises(Refused, match="1 to"):
+            start_series(tx, "staff:1", "invoice", "INV-", 0, MARCH)
+    provider.service(provider.subscriber(), provider.plan(), MARCH)
+    (invoice_id,) = issue_due(noon(MARCH))
+    with transaction() as tx:
+        assert tx.scalar(select(invoice.c.number).where(invoice.c.id == invoice_id)) == "INV-001301"
+        assert check_books(tx) == []
+        with pytest.raises(Refused, match="INV-001301 was given already"):
+            start_series(tx, "staff:1", "invoice", "INV-", 2000, MARCH)
+        assert start_series(tx, "staff:1", "invoice", "R{year}-", 7, MARCH) == "R2026-000007"

@@ -100,6 +100,12 @@ DAMAGE = {
         "author, created_at) SELECT subscriber_id, 'R-2', method, gateway_id, amount_minor, currency, received_on, "
         "author, created_at FROM payment"
     ),
+    "Payment R-000001 of 8000 redeems 0 vouchers worth 0": "UPDATE payment SET method = 'voucher'",
+    "Vouchers for 1000 EUR are sold and not redeemed; the ledger says 0": (
+        "INSERT INTO voucher_batch (name, value_minor, currency, size, author, created_at, sold_on, sold_minor) "
+        "VALUES ('May', 1000, 'EUR', 1, 'x', now(), '2026-04-01', 1000); "
+        "INSERT INTO voucher (batch_id, digest) SELECT id, 'x' FROM voucher_batch"
+    ),
     "Series invoice has given the numbers up to 4; 3 documents": (
         "UPDATE series SET last_number = 4 WHERE name = 'invoice'"
     ),

@@ -124,13 +124,32 @@ def test_a_receipt_arrives_with_its_pdf(provider: Provider, arrived: Callable[[]
     assert arrived()[0].attachments == ("R-000001.pdf",)
 
 
-def test_it_waits_for_its_pdf_but_not_for_long(provider: Provider, arrived: Callable[[], list[Mail]]) -> None:
+def test_it_waits_for_its_pdf_which_hurries_it(provider: Provider, arrived: Callable[[], list[Mail]]) -> None:
     issue(provider)
-    with pytest.raises(Retry, match="the PDF of invoice:1 is not there yet") as early:
+    waits = "SELECT run_after > clock_timestamp() FROM job WHERE kind = 'send_message' ORDER BY id DESC LIMIT 1"
+    assert ask(waits) == [(True,)]
+    with pytest.raises(Retry, match="the PDF of invoice:1 is not there yet"):
         mail.deliver(keyed("invoice:1"))
-    assert timedelta() < early.value.delay <= timedelta(seconds=10)
+    documents.render("invoice", 1)
+    assert ask(waits) == [(False,)]
+    mail.deliver(keyed("invoice:1"))
+    (found,) = arrived()
+    assert found.attachments == ("INV-000001.pdf",)
+
+
+@pytest.mark.parametrize(
+    "given_up",
+    [
+        "UPDATE job SET state = 'dead' WHERE kind = 'render_document'",
+        "UPDATE job SET created_at = created_at - interval '1 day'",
+    ],
+)
+def test_without_a_pdf_that_comes_it_leaves_all_the_same(
+    provider: Provider, arrived: Callable[[], list[Mail]], given_up: str
+) -> None:
+    issue(provider)
     with transaction() as tx:
-        tx.execute(text("UPDATE job SET created_at = created_at - interval '1 minute'"))
+        tx.execute(text(given_up))
     mail.deliver(keyed("invoice:1"))
     (found,) = arrived()
     assert found.attachments == ()

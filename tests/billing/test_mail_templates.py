@@ -12,6 +12,7 @@ from base import clock
 from base.business import load_business
 from base.database import transaction
 from billing import invoices
+from billing.invoice_mail import write_invoice_mail
 from billing.mail_preview import preview
 from billing.mail_samples import SAMPLES
 from billing.mail_templates import list_replaced, reset_template, save_template, template_in_use
@@ -35,11 +36,10 @@ def test_a_template_in_place_of_ours_is_used_and_taken_back(provider: Provider) 
     subscriber_id = provider.subscriber()
     day = clock.real().date()
     provider.service(subscriber_id, provider.plan(), day)
-    invoices.issue_due(provider.travel(noon(day)))
-    assert ask("SELECT subject, body FROM message WHERE kind = 'invoice'") == [
-        ("Beleg INV-000001", "Hallo Anna, €35.99 bitte.\n")
-    ]
+    (invoice_id,) = invoices.issue_due(provider.travel(noon(day)))
     with transaction() as tx:
+        letter = write_invoice_mail(tx, load_business(tx, provider.vault), invoice_id)
+        assert (letter.subject, letter.body) == ("Beleg INV-000001", "Hallo Anna, €35.99 bitte.\n")
         assert [(each.kind, each.language, each.author) for each in list_replaced(tx)] == [("invoice", "en", "staff:1")]
         assert template_in_use(tx, "invoice", "en-GB") == OWN
         reset_template(tx, "staff:1", "invoice", "en")

@@ -11,6 +11,7 @@ from base.business import load_business
 from base.database import transaction
 from base.money import Money
 from base.tables import access_history, job, policy, trail
+from billing.invoice_mail import write_invoice_mail
 from billing.invoices import balance, issue_due, list_invoices, load_invoice, open_invoices
 from billing.ledger import check_books, statement
 from billing.payments import Recorded, record_payment
@@ -82,7 +83,7 @@ def test_what_is_left_over_is_credit_that_the_next_invoice_uses(provider: Provid
             found = load_invoice(tx, invoice_id)
             assert found is not None
             assert (found.open, balance(tx, anna)) == (eur(opened), eur(owed))
-            body = tx.scalar(select(message.c.body).where(message.c.key == f"invoice:{invoice_id}")) or ""
+            body = write_invoice_mail(tx, load_business(tx, provider.vault), invoice_id).body
         assert ("there is nothing to pay" if month == 6 else "settled €4.01 of it. Please pay €31.98") in body
 
 

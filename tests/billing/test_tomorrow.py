@@ -37,7 +37,7 @@ def book(provider: Provider) -> Provider:
         Step(8, "reduce"),
         Step(9, "final_notice"),
         Step(15, "wall"),
-        Step(40, "end"),
+        Step(30, "end"),
     )
     window = Window(frozenset({6, 7}), frozenset(), time(9), time(16))
     adopt(provider, steps=steps, fee_tax_class_id=tax_class_id(), window=window, reconnection={"debt": 1000},
@@ -101,10 +101,10 @@ def load_zone(provider: Provider) -> Any:
         return load_business(tx, provider.vault).zone
 
 
-def test_each_day_of_a_quarter_does_what_was_said_the_day_before(book: Provider):
+def test_each_day_does_what_was_said_the_day_before(book: Provider):
     kinds = set()
     live_minutes(book, START)
-    for ahead in range(1, 75):
+    for ahead in range(1, 47):
         day = START + timedelta(days=ahead)
         said = preview_day(day)
         assert said.failures == {}
@@ -123,18 +123,17 @@ def test_each_day_of_a_quarter_does_what_was_said_the_day_before(book: Provider)
     assert kinds == {"invoice", "fee", "mail", "slow", "suspend", "restore", "end"}
 
 
-def test_a_day_further_ahead_is_said_as_well(book: Provider):
+def test_days_further_ahead_are_said_as_well(book: Provider):
     live_minutes(book, START)
-    day = START + timedelta(days=24)
-    said = preview_day(day)
-    for ahead in range(1, 24):
+    said = {ahead: seen(preview_day(START + timedelta(days=ahead))) for ahead in (5, 14, 17, 23, 30)}
+    for ahead in range(1, 31):
+        with transaction() as tx:
+            before = state(tx)
         live_minutes(book, START + timedelta(days=ahead))
-    with transaction() as tx:
-        before = state(tx)
-    live_minutes(book, day)
-    with transaction() as tx:
-        assert seen(said) == happened(tx, before)
-    assert seen(said)
+        if ahead in said:
+            with transaction() as tx:
+                assert said[ahead] == happened(tx, before), ahead
+    assert all(said.values())
 
 
 def test_looking_ahead_changes_nothing_and_holds_no_number(book: Provider):

@@ -9,6 +9,7 @@ from sqlalchemy.exc import DatabaseError
 
 import billing.book_tables
 import billing.dunning.tables
+import billing.prepaid.tables
 import billing.run_tables
 import billing.tables
 import portal.tables  # noqa: F401 - they register their tables

@@ -79,3 +79,49 @@ def test_the_first_light_is_brought_to_the_newest_schema(first_light):
         assert [each.left.minor for each in credits_by_subscriber(tx, [1])[1]] == [100]
         assert receivable(tx, 1).minor == 3500
         assert tx.execute(select(invoice_line.c.taxes).limit(1)).scalar_one()[0]["percent"] == "20"
+
+
+DUN = """
+INSERT INTO business_setting (key, value, secret) VALUES ('time_zone', '"Pacific/Auckland"', false);
+INSERT INTO subscriber (number, name, currency, created_at) SELECT '1000' || n, 'Payer', 'EUR', '2026-01-01Z'
+    FROM generate_series(1, 4) n;
+INSERT INTO service (subscriber_id, payer_id, plan_id, login, password, starts_on, billed_until, created_at)
+    SELECT id, id, 1, number, '', '2026-02-01', '2026-03-01', '2026-01-01Z' FROM subscriber WHERE number LIKE '1000%';
+INSERT INTO invoice (subscriber_id, number, series, sequence, currency, issued_on, due_on, net_minor, tax_minor,
+    total_minor, taxes, seller, buyer, created_at) SELECT id, 'X' || id, 'x', id, 'EUR', '2026-01-30', '2026-02-13',
+    100, 0, 100, '[]', '{}', '{}', '2026-01-30Z' FROM subscriber WHERE number LIKE '1000%';
+INSERT INTO open_item (invoice_id, subscriber_id, due_on, open_minor, currency)
+    SELECT id, subscriber_id, due_on, 100, 'EUR' FROM invoice WHERE number LIKE 'X%';
+INSERT INTO message (subscriber_id, kind, key, state, recipient, subject, body, created_at, sent_at)
+    SELECT i.subscriber_id, 'reminder_1', 'reminder:' || i.id, CASE s.number WHEN '10001' THEN 'sent'
+    ELSE 'bounced' END,
+    'a@b', '', '', '2026-02-16Z', '2026-02-16Z' FROM invoice i JOIN subscriber s ON s.id = i.subscriber_id
+    WHERE s.number IN ('10001', '10002');
+-- walled in on the 20th of February, which begins in Auckland at eleven UTC of the 19th; the fourth is not yet
+INSERT INTO policy (service_id, version, login, level, reasons, obeyed, changed_at)
+    SELECT s.id, 1, s.login, CASE s.login WHEN '10004' THEN 0 ELSE 2 END,
+    CASE s.login WHEN '10004' THEN '{}' ELSE '{debt}' END::text[], '{}',
+    timestamptz '2026-02-19 11\\:00Z' FROM service s WHERE s.login LIKE '1000%';
+"""
+
+
+def test_whoever_was_walled_in_before_dunning_was_data_stays_so(first_light):
+    config = Config()
+    config.set_main_option("script_location", str(schema.MIGRATIONS))
+    with first_light.connect() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0004")
+        connection.execute(text(DUN))
+        connection.commit()
+        command.upgrade(config, "head")
+        connection.commit()
+        query = text(
+            "SELECT s.number, n.on_day, n.in_time FROM dunning_notice n JOIN invoice i ON i.id = n.invoice_id "
+            "JOIN subscriber s ON s.id = i.subscriber_id WHERE i.number LIKE 'X%' ORDER BY s.number"
+        )
+        wall = date(2026, 2, 20)
+        assert [tuple(row) for row in connection.execute(query)] == [
+            ("10001", wall, True),
+            ("10002", wall, True),  # the mail came back, and they were walled in all the same
+            ("10003", wall, True),  # had no address
+        ]

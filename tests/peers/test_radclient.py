@@ -6,9 +6,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, update
 
+from base import clock
 from base.database import transaction
 from base.feed import publish
+from base.offers import plan
 from base.tables import nas, session
+from billing.apply import refresh_access
+from billing.profiles import set_profile
 from tests.peers.peer import require_peer
 from tests.radius.nas import SECRET
 from tests.radius.node import Node, wait_for
@@ -103,6 +107,37 @@ def test_other_dialects(database, client, kind, expected):
     wait_for(lambda: expected[0] in client.send("auth", "User-Name = ann", "User-Password = pw-ann", ZERO)[1])
     said = client.send("auth", "User-Name = ann", "User-Password = pw-ann", ZERO)[1]
     assert [line for line in expected if line not in said] == []
+
+
+def test_bursts_and_extras_of_a_plan_reach_a_running_server(database, client):
+    """From the plan's profile through the feed to the packet, and back out when it is taken away."""
+    extras = [
+        {"name": "Filter-Id", "value": "night.in", "when": "full", "kinds": ["mikrotik"]},
+        {"name": "Idle-Timeout", "value": "600"},
+        {"name": "Reply-Message", "value": "Only while walled", "when": "walled"},
+    ]
+    burst = {"burst_rate_down": 200_000_000, "burst_threshold_down": 80_000_000, "burst_seconds_down": 16}
+    ask = ("auth", "User-Name = ann", "User-Password = pw-ann", ZERO)
+
+    def change(**values):
+        with transaction(database.engine) as tx:
+            (plan_id,) = tx.scalars(select(plan.c.id))
+            ids = set_profile(tx, "test", plan_id, values, clock.now())
+            refresh_access(tx, database.vault, ids, clock.now(), "test")
+
+    change(**burst, burst_rate_up=40_000_000, extra_attributes=extras)
+    wait_for(lambda: 'Mikrotik-Rate-Limit = "20M/100M 40M/200M 20M/80M 1/16"' in client.send(*ask)[1])
+    said = client.send(*ask)[1]
+    assert 'Filter-Id = "night.in"' in said
+    assert "Idle-Timeout = 600" in said
+    assert "Reply-Message" not in said
+    set_nas(database, kind="wispr")
+    wait_for(lambda: "WISPr-Bandwidth-Max-Up = 20000000" in client.send(*ask)[1])
+    said = client.send(*ask)[1]
+    assert "Idle-Timeout = 600" in said
+    assert "Filter-Id" not in said
+    change(**dict.fromkeys(burst), burst_rate_up=None, extra_attributes=[])
+    wait_for(lambda: "Idle-Timeout" not in client.send(*ask)[1])
 
 
 def test_status_server(client):

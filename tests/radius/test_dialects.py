@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from base.access import AccessLevel, AccessPolicy
+from base.access import AccessLevel, AccessPolicy, Extra
 from base.dictionary import decode_value, load
+from base.extras import SENT
 from radius.dialects import (
     DIALECTS,
     SessionIdentity,
@@ -85,6 +86,55 @@ def test_the_wall(kind, pool, wall):
     assert wall[0] not in dict(render(kind, policy()))
 
 
+BURST = {
+    "burst_rate_down": 200_000_000, "burst_threshold_down": 80_000_000, "burst_seconds_down": 16,
+    "burst_rate_up": 40_000_000, "burst_threshold_up": 15_000_000, "burst_seconds_up": 8,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("bursts", "text"),
+    [
+        (BURST, "20M/100M 40M/200M 15M/80M 8/16"),
+        ({"burst_rate_down": 200_000_000}, "20M/100M 0/200M 0/100M 0/1"),
+        ({"burst_rate_up": 40_000_000, "burst_seconds_up": 5}, "20M/100M 40M/0 20M/0 5/0"),
+    ],
+)
+def test_bursts_come_upload_first_too_and_what_is_not_said_is_as_routeros_takes_it(bursts, text):
+    assert render("mikrotik", policy(**bursts))[0] == ("Mikrotik-Rate-Limit", text)
+
+
+@pytest.mark.parametrize("kind", ["wispr", "cisco"])
+def test_bursts_are_not_told_where_there_is_no_word_for_them(kind):
+    assert render(kind, policy(**BURST)) == render(kind, policy())
+    assert change(kind, policy().obeyed(), policy(**BURST)) == []
+
+
+EXTRAS = (
+    Extra("Idle-Timeout", "600"),
+    Extra("Filter-Id", "x.in", ("mikrotik",)),
+    Extra("Filter-Id", "y.out", ("mikrotik",)),
+)
+
+
+def test_extra_attributes_go_to_the_kinds_that_they_are_for():
+    assert ("Idle-Timeout", "600") in render("wispr", policy(extras=EXTRAS))
+    assert "Filter-Id" not in dict(render("cisco", policy(extras=EXTRAS)))
+    told = [pair for pair in render("mikrotik", policy(extras=EXTRAS)) if pair[0] == "Filter-Id"]
+    assert told == [("Filter-Id", "x.in"), ("Filter-Id", "y.out")]
+
+
+def test_what_we_send_ourselves_is_what_no_extra_may_be():
+    everything = [policy(**WALL), policy(pool="home"), policy(address="192.0.2.9")]
+    for kind in DIALECTS:
+        pairs = [pair for each in everything for pair in render(kind, each)]
+        sent = {name for name, _ in pairs} - {"Class", "Acct-Interim-Interval", "Session-Timeout"}
+        assert sent == set(SENT[kind])
+        for name, value in pairs:
+            assert not SENT[kind].get(name) or str(value).startswith(SENT[kind][name])
+    assert set(SENT) == set(DIALECTS)
+
+
 @pytest.mark.parametrize("kind", DIALECTS)
 def test_what_every_login_is_told(kind):
     pairs = dict(render(kind, policy(session_timeout=3600)))
@@ -102,7 +152,10 @@ def test_a_fixed_address_wins_over_the_pool(kind):
 
 
 @pytest.mark.parametrize("kind", DIALECTS)
-@pytest.mark.parametrize("changes", [{}, WALL, {"address": "192.0.2.9", "session_timeout": 60}])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, WALL, {"address": "192.0.2.9", "session_timeout": 60}, {**BURST, "extras": EXTRAS}],
+)
 def test_the_octets_say_what_people_are_shown(kind, changes):
     """Read back by the dictionary alone."""
     pairs = render(kind, policy(**changes))
@@ -179,6 +232,34 @@ class TestChange:
         assert change(kind, policy().obeyed(), policy(interim_interval=600)) == []
         assert change(kind, policy().obeyed(), policy(level=AccessLevel.REDUCED)) == []
 
+    def test_bursts_change_in_place(self):
+        assert change("mikrotik", policy().obeyed(), policy(**BURST)) == [
+            ("Mikrotik-Rate-Limit", "20M/100M 40M/200M 15M/80M 8/16")
+        ]
+        assert change("mikrotik", policy(**BURST).obeyed(), policy()) == [("Mikrotik-Rate-Limit", "20M/100M")]
+
+    def test_extras_that_a_change_may_carry_go_with_it_all_of_a_name(self):
+        before = policy(extras=EXTRAS[:2]).obeyed()
+        assert change("mikrotik", policy().obeyed(), policy(extras=EXTRAS)) == [
+            (each.name, each.value) for each in EXTRAS
+        ]
+        told = change("mikrotik", before, policy(extras=EXTRAS, rate_up=5_000_000))
+        assert told == [("Mikrotik-Rate-Limit", "5M/100M"), ("Filter-Id", "x.in"), ("Filter-Id", "y.out")]
+
+    def test_an_extra_that_is_taken_away_or_not_in_the_list_takes_a_login(self):
+        assert change("mikrotik", policy(extras=EXTRAS).obeyed(), policy(extras=EXTRAS[:1])) is None
+        assert change("mikrotik", policy().obeyed(), policy(extras=(Extra("Reply-Message", "x"),))) is None
+        assert change("wispr", policy().obeyed(), policy(extras=EXTRAS)) is None
+
+    def test_an_extra_for_another_kind_is_nothing_to_do(self):
+        only = (Extra("Reply-Message", "x", ("cisco",)),)
+        assert change("mikrotik", policy().obeyed(), policy(extras=only)) == []
+        assert change("mikrotik", policy(extras=only).obeyed(), policy()) == []
+
+    def test_rows_of_other_releases_differ_only_in_what_we_know(self):
+        assert change("mikrotik", {**policy().obeyed(), "of_a_newer_release": 1}, policy()) == []
+        assert change("mikrotik", {**policy().obeyed(), "burst_rate_up": 0, "extras": []}, policy()) is not None
+
     @pytest.mark.parametrize("kind", DIALECTS)
     def test_what_is_not_known_takes_a_disconnect(self, kind):
         assert change(kind, None, policy()) is None
@@ -192,6 +273,8 @@ class TestChange:
                 "pool": st.sampled_from([None, "a"]),
                 "address_list": st.sampled_from([None, "wall"]),
                 "interim_interval": st.sampled_from([300, 600]),
+                "burst_rate_up": st.sampled_from([0, 40_000_000]),
+                "extras": st.lists(st.sampled_from(EXTRAS), unique=True).map(tuple),
             },
         ),
         st.sampled_from(list(DIALECTS)),
@@ -226,7 +309,9 @@ def test_what_a_nas_did_not_report_is_not_told_to_it(kind):
 
 def test_every_field_that_sessions_obey_has_a_place():
     """A new field of AccessPolicy must be thought of here: sent at login, changed in place, or left for later."""
-    assert set(policy().obeyed()) == {
+    first = {
         "level", "rate_down", "rate_up", "pool", "address", "address_list", "session_timeout", "interim_interval",
     }  # fmt: skip
+    assert set(policy().obeyed()) == first, "what came later is left out where it says nothing"
+    assert set(policy(**BURST, extras=EXTRAS).obeyed()) == first | set(BURST) | {"extras"}
     assert isinstance(policy(), AccessPolicy)

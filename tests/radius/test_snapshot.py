@@ -1,7 +1,9 @@
 """The snapshot on local disk, and the reading of the database that fills it."""
 
 import gc
+import json
 import stat
+import zlib
 
 import pytest
 from cryptography.fernet import Fernet
@@ -9,7 +11,7 @@ from sqlalchemy import delete
 from structlog.testing import capture_logs
 
 from base import feed
-from base.access import AccessLevel
+from base.access import AccessLevel, Extra
 from base.crypto import Vault
 from base.database import transaction
 from base.tables import nas as nas_table
@@ -36,6 +38,7 @@ PEOPLE = [
     policy(1, login="ann", pool="home"),
     policy(2, login="bob ü", level=AccessLevel.WALLED, address="192.0.2.9", address_list="wall", session_timeout=5),
     policy(3, login="nobody", password=None, level=AccessLevel.BLOCKED),
+    policy(4, login="quick", burst_rate_down=200_000_000, extras=(Extra("Filter-Id", "x", ("mikrotik",)),)),
 ]
 NASES = [nas("192.0.2.0/24", 1), nas("2001:db8::1", 2, kind="cisco", rule="yes")]
 
@@ -62,8 +65,8 @@ def test_the_difference_makes_a_book_what_was_read():
     book = Book.of(PEOPLE, NASES)
     assert not difference(book, Contents(PEOPLE[::-1], NASES[::-1], 5))
     changed = policy(2, login="bob ü", version=2)
-    found = difference(book, Contents([policy(4, login="new"), changed, PEOPLE[0]], [NASES[1]], 6))
-    assert found == Changes([policy(4, login="new"), changed], [3], [], [1])
+    found = difference(book, Contents([policy(5, login="new"), changed, PEOPLE[0]], [NASES[1]], 6))
+    assert found == Changes([policy(5, login="new"), changed], [3, 4], [], [1])
 
 
 def test_nobody_else_can_read_it(tmp_path, vault):
@@ -106,6 +109,22 @@ def test_one_of_a_newer_release_is_refused_by_name(tmp_path, vault, monkeypatch)
     monkeypatch.undo()
     with pytest.raises(NewerSnapshot, match=f"format {FORMAT + 1}, this release reads up to {FORMAT}"):
         restore(tmp_path / "snapshot", vault)
+
+
+def test_one_of_the_release_before_is_read_and_written_where_nothing_newer_is_used(tmp_path, vault):
+    before = {
+        "service_id": 1, "version": 1, "level": 0, "login": "ann", "password": "pässword", "rate_down": 100_000_000,
+        "rate_up": 20_000_000, "pool": "home", "address": None, "address_list": None, "session_timeout": None,
+        "interim_interval": 300,
+    }  # fmt: skip
+    lines = [json.dumps(each) for each in ({"format": 1, "nases": []}, before)]
+    path = tmp_path / "snapshot"
+    path.write_bytes(vault.lock(zlib.compress("\n".join(lines).encode())))
+    assert restore(path, vault).policies == PEOPLE[:1]
+    save(path, vault, PEOPLE[:1], [])
+    head, line = map(json.loads, zlib.decompress(vault.unlock(path.read_bytes())).splitlines())
+    assert head["format"] == 1
+    assert line == before
 
 
 def test_a_crash_while_writing_leaves_the_old_one(tmp_path, vault):

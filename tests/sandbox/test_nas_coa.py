@@ -3,12 +3,13 @@
 import hashlib
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from base import clock
-from base.access import AccessLevel, AccessPolicy
+from base.access import AccessLevel, AccessPolicy, Extra
 from radius.dialects import SessionIdentity, change, identify
 from radius.packet import Code, attribute, request
 from sandbox.nas import Nas, Session
@@ -79,6 +80,12 @@ def test_what_coa_sends_for_a_policy_is_obeyed(nas: Nas, sender: Sender, session
     assert changes
     assert sender.ask(COA, identify("mikrotik", identity) + changes) == (COA_ACK, None)
     assert session.rate_limit == "1M/5M"
+    quick = replace(slow, burst_rate_down=20_000_000, burst_seconds_down=8, extras=(Extra("Filter-Id", "night.in"),))
+    changes = change("mikrotik", slow.obeyed(), quick)
+    assert changes
+    assert sender.ask(COA, identify("mikrotik", identity) + changes) == (COA_ACK, None)
+    assert session.rate_limit == "1M/5M 0/20M 0/5M 0/8"
+    assert session.rates == (1_000_000, 5_000_000)
     assert sender.ask(DISCONNECT, identify("mikrotik", identity)) == (DISCONNECT_ACK, None)
 
 
