@@ -21,6 +21,7 @@ from billing.ledger import check_books
 from billing.prepaid.codes import ALPHABET, BITS, code_of, read_code, shown
 from billing.prepaid.guesses import FORGOTTEN, FREE, keys_of, wait_after
 from billing.prepaid.redemption import Redemption, redeem
+from billing.prepaid.renewal import balance_of
 from billing.prepaid.tables import voucher, voucher_guess
 from billing.prepaid.vouchers import add_batch, list_batches, sell_batch, take_codes, void_batch
 from billing.refused import Refused
@@ -299,9 +300,9 @@ def test_selling_and_voiding_beside_redeeming_keeps_the_books(isp: Provider):
     names = [f"Batch {number}" for number in range(6)]
     codes = {name: batch(isp, 4, name=name) for name in names}
 
-    def redeem_all(worker: int) -> None:
-        for name in names:
-            use(isp, people[worker], codes[name][worker])
+    def redeem_all(worker: int) -> list[Money]:
+        found = [use(isp, people[worker], codes[name][worker]) for name in names]
+        return [each.amount for each in found if each.amount is not None]
 
     def deal() -> None:
         for name in names:
@@ -310,8 +311,14 @@ def test_selling_and_voiding_beside_redeeming_keeps_the_books(isp: Provider):
                 void_batch(tx, "staff:1", name, "enough", NOW)
 
     with ThreadPoolExecutor(5) as pool:
-        for each in [*(pool.submit(redeem_all, worker) for worker in range(4)), pool.submit(deal)]:
-            each.result()
+        dealt = pool.submit(deal)
+        taken = [amount for found in pool.map(redeem_all, range(4)) for amount in found]
+        dealt.result()
+    with transaction() as tx:
+        assert check_books(tx) == []
+        redeemed = tx.scalars(select(voucher.c.id).where(voucher.c.payment_id.is_not(None))).all()
+        assert len(redeemed) == len(taken)
+        assert sum(balance_of(tx, who).minor for who in people) == sum(amount.minor for amount in taken)
 
 
 def test_a_voucher_lets_in_in_the_same_commit(isp: Provider):
