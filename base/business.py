@@ -90,6 +90,10 @@ class Business:
     "What the due date is counted from: issue (due_days after it), or period (its first day, due_days not counted)."
     invoice_per: str = field(default="subscriber", metadata=_one_of("subscriber", "service"))
     "Whether one invoice gathers all services of a subscriber that are due together, or each has its own."
+    paper_fee: int = field(default=0, metadata=_at_least(0))
+    "Charged for an invoice that a subscriber has on paper by choice, in the smallest unit of the currency; 0: none."
+    paper_fee_tax_class: str = ""
+    "Name of the tax class of that fee; needed where there is one."
     empty_invoices: str = field(default="no", metadata=_one_of("no", "yes"))
     "Whether a bill of nothing becomes an invoice with a number."
     issue_days_before: int = field(default=1, metadata=_at_least(0))

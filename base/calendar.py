@@ -26,15 +26,26 @@ class Period:
         return self.end - timedelta(days=1)
 
 
-Unit = Literal["day", "week", "month"]
+Unit = Literal["hour", "day", "week", "month"]
 
 
 @dataclass(frozen=True, slots=True)
 class Cycle:
-    """How long a period is: `length` units; a quarter is 3 months, a year is 12."""
+    """How long a period is: `length` units; a quarter is 3 months, a year is 12.
+
+    Hours are for prepaid plans, whose periods are instants; where only dates matter, as for a data cap or a discount,
+    they are the days that they at least touch.
+    """
 
     unit: Unit
     length: int
+
+    @property
+    def days(self) -> int:
+        """How many days it has, if it is not one of months."""
+        if self.unit == "hour":
+            return -(-self.length // 24)
+        return self.length * (7 if self.unit == "week" else 1)
 
 
 def add_months(anchor: date, months: int) -> date:
@@ -48,7 +59,7 @@ def boundary(anchor: date, cycle: Cycle, index: int) -> date:
     """The first day of the `index`-th period counted from the anchor (0 = the anchor itself; negative: before it)."""
     if cycle.unit == "month":
         return add_months(anchor, index * cycle.length)
-    return anchor + timedelta(days=index * cycle.length * (7 if cycle.unit == "week" else 1))
+    return anchor + timedelta(days=index * cycle.days)
 
 
 def period_around(anchor: date, cycle: Cycle, day: date) -> Period:
@@ -57,7 +68,7 @@ def period_around(anchor: date, cycle: Cycle, day: date) -> Period:
         months = (day.year - anchor.year) * 12 + day.month - anchor.month
         index = months // cycle.length
     else:
-        index = (day - anchor).days // (cycle.length * (7 if cycle.unit == "week" else 1))
+        index = (day - anchor).days // cycle.days
     while boundary(anchor, cycle, index) > day:  # the anchor's day is still to come in this month
         index -= 1
     while boundary(anchor, cycle, index + 1) <= day:

@@ -132,6 +132,11 @@ def format_number(value: Decimal, places: int, language: str) -> str:
     return format_decimal(rounded, format="#,##0." + "0" * places if places else "#,##0", locale=language)
 
 
+def format_percentage(value: Decimal, language: str) -> str:
+    """'6.25' or '6,25' as the language writes it, with no more places than there are; without the sign."""
+    return format_decimal(value.normalize(), format="#,##0.######", locale=language)
+
+
 def format_month(day: date, language: str) -> str:
     """'Nov 2026'."""
     return babel_date(day, format="MMM y", locale=language)

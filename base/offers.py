@@ -40,7 +40,7 @@ plan = Table(
     Column("price_minor", BigInteger, nullable=False),  # per cycle, until plan_price says otherwise
     Column("price_inclusive", Boolean, nullable=False, server_default="false"),  # tax is in the price
     Column("currency", Text, nullable=False),
-    Column("cycle_unit", Text, nullable=False),  # day, week, month
+    Column("cycle_unit", Text, nullable=False),  # hour (prepaid only), day, week, month
     Column("cycle_length", SmallInteger, nullable=False),  # that many units
     Column("in_arrears", Boolean, nullable=False, server_default="false"),
     reference("tax_class_id", "tax_class", index=False),

@@ -9,6 +9,7 @@ from base.calendar import Period
 from base.money import Money, total
 from base.tables import subscriber
 from billing.ledger import statement as ledger_lines
+from billing.own_words import say
 from billing.tables import invoice, open_item
 
 
@@ -74,7 +75,17 @@ class Reminder:
     items: tuple[Owed, ...]
     "At least one, the oldest first."
     wall_on: date | None
-    "The day on which services are walled in; None when none is at stake."
+    "The day on which services are walled in (past: since when they are); None when none is at stake."
+    kind: str = "reminder_1"
+    "due_notice, reminder_1, reminder_2 or final_notice."
+    reduce_on: date | None = None
+    "The day on which the line gets slower, where this letter names it."
+    end_on: date | None = None
+    "The day on which the contract ends, where this letter names it."
+    fee: Money | None = None
+    "A late fee that came with it."
+    fee_ahead: Money | None = None
+    "The late fee that the next letter brings."
 
     @property
     def owed(self) -> Money:
@@ -84,7 +95,13 @@ class Reminder:
     @property
     def pay_by(self) -> date | None:
         """The last day on which a payment is in time."""
-        return None if self.wall_on is None else self.wall_on - timedelta(days=1)
+        taken = [day for day in (self.reduce_on, self.wall_on) if day is not None and self.written_on < day]
+        return min(taken) - timedelta(days=1) if taken else None
+
+    @property
+    def walled(self) -> bool:
+        """Whether the day of the wall has come."""
+        return self.wall_on is not None and self.wall_on <= self.written_on
 
     @property
     def reference(self) -> str:
@@ -101,7 +118,9 @@ class Voucher:
     valid_until: date | None
 
 
-def load_statement(tx: Connection, subscriber_id: int, period: Period, made_on: date) -> Statement:
+def load_statement(
+    tx: Connection, subscriber_id: int, period: Period, made_on: date, language: str = "en"
+) -> Statement:
     """The account of a subscriber over the days of `period`. LookupError when there is no such subscriber."""
     buyer, currency = _buyer(tx, subscriber_id)
     nothing = opening = Money(0, currency)
@@ -111,17 +130,19 @@ def load_statement(tx: Connection, subscriber_id: int, period: Period, made_on: 
             opening = line.balance
         elif line.day < period.end:
             charged, credited = (line.amount, nothing) if nothing < line.amount else (nothing, -line.amount)
-            rows.append(StatementRow(line.day, line.text, charged, credited, line.balance))
+            rows.append(StatementRow(line.day, say(line.text, language), charged, credited, line.balance))
     return Statement(buyer, period, made_on, opening, tuple(rows))
 
 
-def load_reminder(tx: Connection, subscriber_id: int, written_on: date, wall_on: date | None) -> Reminder | None:
-    """What is overdue on a day; None when nothing is. LookupError when there is no such subscriber."""
+def load_reminder(
+    tx: Connection, subscriber_id: int, written_on: date, wall_on: date | None, *, due_too: bool = False
+) -> Reminder | None:
+    """What is overdue on a day (`due_too`: or due); None when nothing is. LookupError for no subscriber."""
     buyer, _ = _buyer(tx, subscriber_id)
     query = (
         select(invoice.c.number, invoice.c.due_on, invoice.c.total_minor, open_item.c.open_minor, open_item.c.currency)
         .join(open_item, open_item.c.invoice_id == invoice.c.id)
-        .where(open_item.c.subscriber_id == subscriber_id, open_item.c.due_on < written_on)
+        .where(open_item.c.subscriber_id == subscriber_id, open_item.c.due_on < written_on + timedelta(days=due_too))
         .order_by(invoice.c.due_on, invoice.c.id)
     )
     items = tuple(

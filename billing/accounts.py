@@ -49,6 +49,7 @@ CHART: tuple[Account, ...] = (
         "At a month's end: what was invoiced for days after it.", by_tax_class=True,
     ),
     Account("revenue", "Revenue", "income", "4400", "What was invoiced, less what was credited.", by_tax_class=True),
+    Account("vouchers_lapsed", "Lapsed vouchers", "income", "4960", "Sold, never redeemed, and void."),
     Account("recovered", "Recovered debts", "income", "4925", "Paid after it had been written off."),
     Account(
         "promotions", "Promotions", "expense", "6605", "Vouchers given away, and rebates to who sells them."

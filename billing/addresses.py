@@ -17,7 +17,9 @@ _MAILBOX = re.compile(r"[^@\s,:;<>()\[\]\\\"]+@[^@\s,:;<>()\[\]\\\"]+")
 
 # Kinds of message that a contact of a kind gets a copy of.
 COPIED_TO: Mapping[str, str] = {
-    **dict.fromkeys(("invoice", "due_notice", "reminder_1", "reminder_2", "final_notice"), "billing"),
+    **dict.fromkeys(
+        ("invoice", "credit_note", "statement", "due_notice", "reminder_1", "reminder_2", "final_notice"), "billing"
+    ),
     **dict.fromkeys(("suspended", "restored", "usage_80", "usage_100"), "technical"),
 }
 

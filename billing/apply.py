@@ -3,7 +3,7 @@
 Law: nothing else writes policy or access_history. Calling it too often is harmless; it writes only differences.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -40,16 +40,26 @@ class _Outcome:
     "A login would notice: radius must read the row again."
 
 
-def refresh_access(tx: Connection, vault: Vault, service_ids: Sequence[int], now: datetime, because: str) -> list[int]:
+def refresh_access(
+    tx: Connection,
+    vault: Vault,
+    service_ids: Sequence[int],
+    now: datetime,
+    because: str | Mapping[int, str],
+    *,
+    renewed: bool = False,
+) -> list[int]:
     """Decide for each service from facts read under lock, and write policy, history and feed where something differs.
 
-    `because` names the cause for people: 'payment:12', 'staff:3', 'service:4', 'time'. Returns the services whose
-    access changed. A service whose decision fails keeps its last one, and an alarm names it.
+    `because` names the cause for people, of all or of each: 'payment:12', 'staff:3', 'service:4', 'time'. Returns
+    the services whose access changed. A service whose decision fails keeps its last one, and an alarm names it. Only
+    who has `renewed` them just before (billing.prepaid.renewal) walls in prepaid services that would renew themselves;
+    others leave that to the tick, so that nobody is walled in whose balance pays.
     """
     if not service_ids:
         return []
     business = load_business(tx, vault)
-    known = load_facts(tx, business, service_ids, now, lock=True)
+    known = load_facts(tx, business, service_ids, now, lock=True, renewed=renewed)
     before = {
         row.service_id: row
         for row in tx.execute(
@@ -62,7 +72,7 @@ def refresh_access(tx: Connection, vault: Vault, service_ids: Sequence[int], now
             decision = decide_access(each.facts, now)
             obeyed = build_obeyed(each.line, decision, business)
         except Exception:
-            alarm("access_not_decided", service_id=each.facts.service_id, because=because)
+            alarm("access_not_decided", service_id=each.facts.service_id, because=str(because))
             continue
         fresh = {
             "level": int(decision.level),
@@ -74,8 +84,11 @@ def refresh_access(tx: Connection, vault: Vault, service_ids: Sequence[int], now
         outcomes.append(_compare(each, before.get(each.facts.service_id), fresh, now))
     _write(tx, outcomes, before, because)
     changes = _changes(outcomes, before)
+    if demands := charge_reconnections(tx, business, changes, now):
+        from billing.demands import issue_demands  # a bill, which ends in this funnel as everything does
+
+        issue_demands(tx, vault, business, demands, now)
     announce_access(tx, business, changes, now)
-    charge_reconnections(tx, business, changes, now)
     announce_usage(tx, business, {each.facts.service_id: each.facts.usage for each in known if each.facts.usage}, now)
     return [outcome.row["service_id"] for outcome in outcomes if outcome.told]
 
@@ -87,7 +100,7 @@ def refresh_payers(tx: Connection, vault: Vault, payer_ids: Collection[int], now
 
 
 def _changes(outcomes: list[_Outcome], before: dict[int, Row[Any]]) -> list[Change]:
-    """The services whose level differs; one that had none yet is no news."""
+    """The services whose level or reasons differ; one that had none yet is no news."""
     return [
         Change(
             service_id=row["service_id"],
@@ -98,7 +111,8 @@ def _changes(outcomes: list[_Outcome], before: dict[int, Row[Any]]) -> list[Chan
             reasons_before=tuple(Reason(reason) for reason in before[row["service_id"]].reasons),
         )
         for row in (outcome.row for outcome in outcomes)
-        if row["service_id"] in before and before[row["service_id"]].level != row["level"]
+        if row["service_id"] in before
+        and (before[row["service_id"]].level, list(before[row["service_id"]].reasons)) != (row["level"], row["reasons"])
     ]
 
 
@@ -118,7 +132,9 @@ def _compare(each: Known, old: Row[Any] | None, fresh: dict[str, Any], now: date
     return _Outcome(row=row, rises=rises, told=told, noticed=told or credentials)
 
 
-def _write(tx: Connection, outcomes: list[_Outcome], before: dict[int, Row[Any]], because: str) -> None:
+def _write(
+    tx: Connection, outcomes: list[_Outcome], before: dict[int, Row[Any]], because: str | Mapping[int, str]
+) -> None:
     """The rows that differ; where only the time of the next review does, as after a bill run, all in one statement."""
     changed, reviewed = [], []
     for outcome in outcomes:
@@ -139,7 +155,7 @@ def _write(tx: Connection, outcomes: list[_Outcome], before: dict[int, Row[Any]]
             "version": outcome.row["version"],
             "level": outcome.row["level"],
             "reasons": outcome.row["reasons"],
-            "because": because,
+            "because": because if isinstance(because, str) else because[outcome.row["service_id"]],
             "obeyed": outcome.row["obeyed"],
             "at": outcome.row["changed_at"],
         }

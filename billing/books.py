@@ -166,7 +166,8 @@ LAWS: tuple[tuple[str, str], ...] = (
     (
         "Vouchers for {open} {currency} are sold and not redeemed; the ledger says {booked}.",
         "WITH sold AS (SELECT b.currency, sum(b.value_minor) AS minor FROM voucher_batch b "
-        "  JOIN voucher v ON v.batch_id = b.id WHERE b.sold_on IS NOT NULL AND v.payment_id IS NULL GROUP BY 1), "
+        "  JOIN voucher v ON v.batch_id = b.id WHERE b.sold_on IS NOT NULL AND b.voided_at IS NULL "
+        "  AND v.payment_id IS NULL GROUP BY 1), "
         "booked AS (SELECT currency, -sum(amount_minor) AS minor FROM posting WHERE account = 'vouchers_sold' "
         "  GROUP BY 1) "
         "SELECT currency, coalesce(s.minor, 0) AS open, coalesce(b.minor, 0) AS booked "

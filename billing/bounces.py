@@ -5,6 +5,7 @@ nobody can have an address marked by writing to the mailbox.
 """
 
 import imaplib
+import re
 import ssl
 from collections.abc import Iterator
 from contextlib import suppress
@@ -168,13 +169,19 @@ def _returned_id(parts: list[Message]) -> str:
         if kind == "message/rfc822":
             inner = part.get_payload()
             first = inner[0] if isinstance(inner, list) and inner else None
-            if isinstance(first, Message) and (found := _field(first, "Message-ID")):
+            if isinstance(first, Message) and (found := _message_id(first)):
                 return found
         elif kind in ("text/rfc822-headers", "message/rfc822-headers"):
             headers = message_from_bytes(part.get_payload(decode=True) or b"")  # type: ignore[arg-type]
-            if found := _field(headers, "Message-ID"):
+            if found := _message_id(headers):
                 return found
     return ""
+
+
+def _message_id(headers: Message) -> str:
+    """The Message-ID itself, without whatever else stands in its line (RFC 5322, section 3.6.4)."""
+    found = re.search(r"<[^<>\s\x00-\x1f]+>", _field(headers, "Message-ID"))
+    return found[0] if found else ""
 
 
 def _fates(status: Message) -> Iterator[Fate]:

@@ -50,6 +50,8 @@ def change_plan(
     same_cycle = _rhythm(new) == _rhythm(old) and not (old.prepaid or new.prepaid)
     values: dict[str, Any] = {}
     runs = old.prepaid and deed.row.paid_until is not None and deed.now < deed.row.paid_until
+    hours = runs and old.cycle_unit == "hour" and not at_boundary
+    need(not hours, "Hours are not given back; change it at the boundary (--at-boundary).", "plan_id")
     if day < deed.row.billed_until:
         deed.give_back(Period(day, FAR), f"Change from {old.name} to {new.name}", only_plan=same_cycle)
         values["billed_until"] = kept_until(tx, service_id, day)

@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 from datetime import date
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, literal, select
 
-from base.calendar import Period
 from base.money import Money
-from billing.invoices import Line
-from billing.paper import groups_from_json, taxes_from_json
+from billing.lines import Line, lines_of
+from billing.paper import groups_from_json
 from billing.tables import credit_note, credit_note_line, invoice, invoice_line
 from billing.tax import TaxGroup
 
@@ -43,6 +42,18 @@ def load_credit_note(tx: Connection, credit_note_id: int) -> CreditNote | None:
     ).one_or_none()
     if row is None:
         return None
+    query = (
+        select(
+            credit_note_line,
+            invoice_line.c.kind,
+            invoice_line.c.service_id,
+            invoice_line.c.taxes,
+            literal(1).label("quantity"),  # a part of a line is no number of pieces
+        )
+        .join(invoice_line, invoice_line.c.id == credit_note_line.c.invoice_line_id)
+        .where(credit_note_line.c.credit_note_id == credit_note_id)
+        .order_by(credit_note_line.c.position)
+    )
     return CreditNote(
         id=row.id,
         subscriber_id=row.subscriber_id,
@@ -54,29 +65,9 @@ def load_credit_note(tx: Connection, credit_note_id: int) -> CreditNote | None:
         reason=row.reason,
         seller=row.seller,
         buyer=row.buyer,
-        lines=_load_lines(tx, credit_note_id, row.currency),
+        lines=lines_of(tx.execute(query), row.currency),
         taxes=groups_from_json(row.taxes, row.currency),
         net=Money(row.net_minor, row.currency),
         tax=Money(row.tax_minor, row.currency),
         total=Money(row.total_minor, row.currency),
-    )
-
-
-def _load_lines(tx: Connection, credit_note_id: int, currency: str) -> tuple[Line, ...]:
-    query = (
-        select(credit_note_line, invoice_line.c.kind, invoice_line.c.service_id, invoice_line.c.taxes)
-        .join(invoice_line, invoice_line.c.id == credit_note_line.c.invoice_line_id)
-        .where(credit_note_line.c.credit_note_id == credit_note_id)
-        .order_by(credit_note_line.c.position)
-    )
-    return tuple(
-        Line(
-            kind=row.kind,
-            service_id=row.service_id,
-            text=row.text,
-            period=None if row.period_start is None else Period(row.period_start, row.period_end),
-            net=Money(row.net_minor, currency),
-            taxes=taxes_from_json(row.taxes),
-        )
-        for row in tx.execute(query)
     )

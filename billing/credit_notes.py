@@ -19,10 +19,12 @@ from base.crypto import Vault
 from base.i18n import format_money
 from base.money import Money, total
 from billing.apply import refresh_access
+from billing.credit_mail import send_credit_note
 from billing.credits import Billed, Credit, unused
 from billing.ledger import Posting, post
 from billing.numbers import next_documents
-from billing.paper import groups_to_json, taxes_from_json
+from billing.own_words import say
+from billing.paper import groups_to_json, language_of, taxes_from_json
 from billing.prepaid.renewal import renew_and_refresh
 from billing.refused import need
 from billing.services import services_of
@@ -166,7 +168,7 @@ def issue_credit_note(
             sequence=document.sequence,
             currency=original.currency,
             issued_on=today,
-            reason=reason,
+            reason=say(reason, language_of(tx, business, original.subscriber_id)),
             net_minor=totals.net.minor,
             tax_minor=totals.tax.minor,
             total_minor=totals.total.minor,
@@ -208,7 +210,9 @@ def issue_credit_note(
         detail={"number": document.number, "invoice": original.number, "reason": reason,
                 "amount": format_money(totals.total, business.language)},
     )  # fmt: skip
-    jobs.enqueue(tx, jobs.Kind.RENDER_DOCUMENT, {"kind": "credit_note", "id": credit_note_id})
+    paper = {"kind": "credit_note", "id": credit_note_id}
+    jobs.enqueue(tx, jobs.Kind.RENDER_DOCUMENT, paper, key=f"document:credit_note:{credit_note_id}")
+    send_credit_note(tx, business, credit_note_id)
     touched = services_of(tx, original.subscriber_id)
     renew_and_refresh(tx, vault, touched, now, because=f"credit_note:{credit_note_id}")
     return int(credit_note_id)

@@ -28,6 +28,10 @@ class Owed:
     "The day that a notice has named for walling in."
     awaited: tuple[date, ...] = ()
     "Days named by notices of which it is not known yet whether they arrive in time."
+    lapsed: frozenset[str] = frozenset()
+    "'reduce_on', 'wall_on': days that hold only for whom debt has brought there already (dunning.rules.mark_lapsed)."
+    walled: bool = False
+    "It has walled a service in before, and a promise or an exemption may have let it out since."
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +41,8 @@ class Debt:
     invoices: tuple[Owed, ...]
     already: AccessLevel = AccessLevel.FULL
     "What debt has brought the service to so far."
-    minimum: int = 0
-    "Minor units; less than that overdue takes nothing away."
+    enough_since: date | None = date.min
+    "The due date with which the minimum of the policy was due; None: less is due, and takes nothing more away."
     window: Window = ALWAYS
     held_until: date | None = None
     "First day on which no promise and no exemption holds."
@@ -76,6 +80,8 @@ class Facts:
     prepaid: bool = False
     paid_until: datetime | None = None
     "Of a prepaid service; None: nothing was paid for yet."
+    renewal_due: bool = False
+    "Its paid time has just run out, and nobody has looked yet whether the balance pays for more."
     pauses: tuple[Period, ...] = ()
     "Days on which the service is paused, in order."
     usage: Usage | None = None
@@ -133,6 +139,8 @@ def by_balance(facts: Facts, now: datetime) -> Verdict:
     if not facts.prepaid:
         return _FINE
     if facts.paid_until is None or facts.paid_until <= now:
+        if facts.renewal_due:
+            return Verdict(AccessLevel.FULL, None, facts.paid_until)  # it is past: the tick renews it or walls it in
         return Verdict(AccessLevel.WALLED, Reason.PREPAID_OVER, None)
     return Verdict(AccessLevel.FULL, None, facts.paid_until)
 
@@ -141,7 +149,8 @@ def by_debt(facts: Facts, now: datetime) -> Verdict:
     """Debt takes away what a notice has named, on the day it named, within the hours in which that may happen.
 
     What was taken stays taken until it is paid, a promise is accepted or an exemption begins: neither a weekend nor
-    the silence of Stripe gives it back.
+    the silence of Stripe gives it back, nor that the debt falls below the minimum. Else a plan that credits the days
+    on which it walls in would open and close its own wall.
     """
     debt, zone = facts.debt, facts.zone
     if debt is None:
@@ -149,8 +158,10 @@ def by_debt(facts: Facts, now: datetime) -> Verdict:
     walls = []
     if debt.demanded and debt.already >= AccessLevel.WALLED:  # it keeps the wall closed, and never builds one
         walls = [now if debt.held_until is None else local_midnight(debt.held_until, zone)]
-    walls += [_begins(debt, day, AccessLevel.WALLED, zone, now) for day in _days(debt, "wall_on")]
-    slows = [_begins(debt, day, AccessLevel.REDUCED, zone, now) for day in _days(debt, "reduce_on")]
+    walls += [_begins(debt, day, AccessLevel.WALLED, zone, now) for day in _days(debt, "wall_on", AccessLevel.WALLED)]
+    slows = [
+        _begins(debt, day, AccessLevel.REDUCED, zone, now) for day in _days(debt, "reduce_on", AccessLevel.REDUCED)
+    ]
     awaited = [local_midnight(day, zone) for each in debt.invoices for day in each.awaited]
     if any(begin <= now for begin in walls):
         return Verdict(AccessLevel.WALLED, Reason.DEBT, None)
@@ -160,21 +171,18 @@ def by_debt(facts: Facts, now: datetime) -> Verdict:
     return Verdict(AccessLevel.FULL, None, until)
 
 
-def _days(debt: Debt, what: str) -> list[date]:
-    """The days named for it, from which on enough is overdue."""
-    enough = _enough_on(debt)
-    named = (getattr(each, what) for each in debt.invoices)
-    return [] if enough is None else [max(day, enough) for day in named if day is not None]
-
-
-def _enough_on(debt: Debt) -> date | None:
-    """The first day on which the minimum is overdue; None: never by these invoices."""
-    overdue = 0
-    for each in sorted(debt.invoices, key=lambda each: each.due_on):
-        overdue += each.open
-        if overdue >= debt.minimum:
-            return each.due_on + timedelta(days=1)
-    return None
+def _days(debt: Debt, what: str, level: AccessLevel) -> list[date]:
+    """The days named for it: from which on enough is overdue, or that have brought the service there already."""
+    found = []
+    for each in debt.invoices:
+        day: date | None = getattr(each, what)
+        if day is None:
+            continue
+        if each.walled or debt.already >= level:
+            found.append(day)
+        elif what not in each.lapsed and debt.enough_since is not None:
+            found.append(max(day, debt.enough_since + timedelta(days=1)))
+    return found
 
 
 def _begins(debt: Debt, day: date, level: AccessLevel, zone: ZoneInfo, now: datetime) -> datetime:

@@ -4,6 +4,7 @@ Between them they have every feature that a template may have to deal with: paid
 no address, reverse charge, an overdue letter with and without a date. Pure.
 """
 
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -13,7 +14,9 @@ from base.calendar import Period
 from base.money import Money
 from billing.account_documents import Owed, Reminder, Statement, StatementRow, Voucher
 from billing.credit_documents import CreditNote
-from billing.invoices import Invoice, Line
+from billing.invoices import Invoice
+from billing.lines import Line
+from billing.own_words import say
 from billing.paper import seller_of
 from billing.receipts import Receipt, Settled
 from billing.tax import Tax, TaxGroup
@@ -33,14 +36,14 @@ REVERSE = Tax("VAT", Decimal("0"), "AE")
 STATE, COUNTY = Tax("State tax", Decimal("6.25")), Tax("County tax", Decimal("1.5"))
 
 
-def samples(kind: str, business: Business) -> list[dict[str, Any]]:
+def samples(kind: str, business: Business, language: str = "en") -> list[dict[str, Any]]:
     """Values to fill the template of `kind` with, several times; 'document' and 'pay' are tried within an invoice."""
     seller = seller_of(business)
     made: dict[str, list[dict[str, Any]]] = {
         "invoice": [{"invoice": each, "link": LINK} for each in _invoices(seller)],
         "credit_note": [{"note": _credit_note(seller)}],
         "receipt": [{"receipt": each} for each in _receipts()],
-        "statement": [{"statement": each, "link": LINK} for each in _statements()],
+        "statement": [{"statement": each, "link": LINK} for each in _statements(language)],
         "reminder": [{"reminder": each, "link": LINK} for each in _reminders()],
         "vouchers": [
             {"vouchers": [Voucher("K7QP-2MXD-94TA", "30 days", MONTH.end), Voucher("A", "€10.00", None)] * 13}
@@ -80,7 +83,11 @@ def _invoices(seller: dict[str, str]) -> list[Invoice]:
         taxes=(TaxGroup("VAT", Decimal("0"), "AE", _eur(2999), _eur(0)),), net=_eur(2999), tax=_eur(0),
         total=_eur(2999), open=_eur(0),
     )  # fmt: skip
-    return [first, second, third]
+    fourth = replace(
+        third, id=45, number="INV-000045", buyer={**BUYER, "exemption_reason": "Embassy, section 4 no. 7"},
+        taxes=(TaxGroup("VAT", Decimal("0"), "E", _eur(2999), _eur(0)),),
+    )  # fmt: skip
+    return [first, second, third, fourth]
 
 
 def _credit_note(seller: dict[str, str]) -> CreditNote:
@@ -101,10 +108,10 @@ def _receipts() -> list[Receipt]:
     ]
 
 
-def _statements() -> list[Statement]:
+def _statements(language: str) -> list[Statement]:
     rows = (
-        StatementRow(date(2026, 11, 23), "Invoice INV-000042", _eur(7139), _eur(0), _eur(7139)),
-        StatementRow(date(2026, 12, 1), "Payment R-000009", _eur(0), _eur(5000), _eur(2139)),
+        StatementRow(date(2026, 11, 23), say("Invoice INV-000042", language), _eur(7139), _eur(0), _eur(7139)),
+        StatementRow(date(2026, 12, 1), say("Payment R-000009", language), _eur(0), _eur(5000), _eur(2139)),
     )
     quarter = Period(date(2026, 10, 1), date(2027, 1, 1))
     owes = Statement(BUYER, quarter, quarter.end, _eur(0), rows)
@@ -119,5 +126,16 @@ def _reminders() -> list[Reminder]:
     one = Owed("INV-000042", date(2026, 12, 7), _eur(7139), _eur(2139))
     return [
         Reminder(BUYER, date(2026, 12, 10), (one,), date(2026, 12, 21)),
-        Reminder(COMPANY, date(2026, 12, 10), (one, one), None),
+        Reminder(COMPANY, date(2026, 12, 10), (one, one), None, "due_notice", fee_ahead=_eur(500)),
+        Reminder(
+            BUYER,
+            date(2026, 12, 21),
+            (one,),
+            date(2027, 1, 4),
+            "final_notice",
+            reduce_on=date(2026, 12, 28),
+            end_on=date(2027, 3, 1),
+            fee=_eur(500),
+        ),
+        Reminder(BUYER, date(2026, 12, 21), (one,), date(2026, 12, 20), "reminder_2"),
     ]

@@ -35,13 +35,14 @@ from billing.account_documents import Reminder, Voucher, load_statement
 from billing.credit_documents import load_credit_note
 from billing.document_samples import samples
 from billing.document_templates import load_own, load_template
+from billing.enclosures import cause_of, statement_asked
 from billing.invoices import Invoice, load_invoice
 from billing.outbox import hurry_mails
 from billing.pages import TEMPLATES, brand_of, fill, style_sheet
-from billing.paper import seller_of
+from billing.paper import language_of, seller_of
 from billing.receipts import load_receipt
 from billing.refused import Refused
-from billing.tables import credit_note, document, invoice, payment
+from billing.tables import credit_note, document, invoice, message, payment
 
 FONTS = Path(__file__).parent / "fonts"
 # What weasyprint.text.ffi opens; HarfBuzz's subsetter makes a PDF in a quarter of the time but is not needed.
@@ -115,7 +116,7 @@ def credit_note_html(tx: Connection, business: Business, vault: Vault, credit_no
 
 def statement_html(tx: Connection, business: Business, subscriber_id: int, period: Period, made_on: date) -> str:
     """A statement of account as one self-contained page; LookupError when there is no such subscriber."""
-    found = load_statement(tx, subscriber_id, period, made_on)
+    found = load_statement(tx, subscriber_id, period, made_on, language_of(tx, business, subscriber_id))
     link = settings().public_url
     return _fill(tx, "statement", business, subscriber_id, statement=found, seller=seller_of(business), link=link)
 
@@ -131,8 +132,22 @@ def vouchers_html(tx: Connection, business: Business, vouchers: Sequence[Voucher
     return _fill(tx, "vouchers", business, None, vouchers=vouchers, seller=seller_of(business))
 
 
-HTML_OF = {"invoice": invoice_html, "credit_note": credit_note_html, "receipt": receipt_html}
-"Documents that are kept; the others are made when somebody wants one."
+def sent_statement_html(tx: Connection, business: Business, vault: Vault, message_id: int) -> str:
+    """The statement that a message brings; LookupError when there is no such message."""
+    key = tx.scalar(select(message.c.key).where(message.c.id == message_id))
+    if key is None:
+        raise LookupError(f"there is no message {message_id}")
+    asked = statement_asked(key)
+    return statement_html(tx, business, asked.subscriber_id, asked.period, asked.made_on)
+
+
+HTML_OF = {
+    "invoice": invoice_html,
+    "credit_note": credit_note_html,
+    "receipt": receipt_html,
+    "statement": sent_statement_html,
+}
+"Documents that are kept, a statement when it is sent; the others are made when somebody wants one."
 
 
 def preview_html(
@@ -143,11 +158,11 @@ def preview_html(
     Raises Refused for what is no kind, LookupError for what is no subject.
     """
     load_template(tx, kind, language)
-    if subject_id is not None and kind in HTML_OF:
+    if subject_id is not None and kind in NUMBERS:
         return HTML_OF[kind](tx, business, vault, subject_id)
     shown = "invoice" if kind in ("document", "pay") else kind
     spoken = language or business.language
-    return fill(shown, brand_of(business), spoken, load_own(tx, spoken), **samples(shown, business)[0])
+    return fill(shown, brand_of(business), spoken, load_own(tx, spoken), **samples(shown, business, spoken)[0])
 
 
 def render(kind: str, subject_id: int) -> None:
@@ -155,7 +170,7 @@ def render(kind: str, subject_id: int) -> None:
     vault = open_vault(settings().secret_keys)
     with transaction() as tx:
         if available() is not None:
-            hurry_mails(tx, [f"{kind}:{subject_id}"])  # it has to leave without
+            hurry_mails(tx, [cause_of(tx, kind, subject_id)])  # it has to leave without
         if has(tx, kind, subject_id):
             return
         business = load_business(tx, vault)
@@ -296,7 +311,7 @@ def store(tx: Connection, kind: str, subject_id: int, pdf: bytes) -> None:
         "created_at": clock.now(),
     }
     tx.execute(insert(document).values(row).on_conflict_do_nothing(index_elements=["kind", "subject_id"]))
-    hurry_mails(tx, [f"{kind}:{subject_id}"])
+    hurry_mails(tx, [cause_of(tx, kind, subject_id)])
 
 
 def fetch(tx: Connection, kind: str, subject_id: int) -> bytes | None:
@@ -320,10 +335,22 @@ def has(tx: Connection, kind: str, subject_id: int) -> bool:
 
 def file_name(tx: Connection, kind: str, subject_id: int) -> str:
     """What the PDF is called on somebody's disk: its number, such as INV-000042.pdf."""
+    if kind == "statement":
+        return _statement_name(tx, subject_id)
     table, column = NUMBERS[kind]
     query = select(column).where(table.c.id == subject_id)
     number = tx.scalar(query) or kind
     return "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in number) + ".pdf"
+
+
+def _statement_name(tx: Connection, message_id: int) -> str:
+    query = (
+        select(message.c.key, subscriber.c.number)
+        .join(subscriber, subscriber.c.id == message.c.subscriber_id)
+        .where(message.c.id == message_id)
+    )
+    row = tx.execute(query).one()
+    return f"{row.number}-{statement_asked(row.key).period.last_day}.pdf"
 
 
 def _is_ours(url: str) -> bool:
@@ -332,12 +359,6 @@ def _is_ours(url: str) -> bool:
         return True
     path = Path(url2pathname(parts.path)).resolve()
     return parts.scheme == "file" and not parts.netloc and any(path.is_relative_to(f) for f in (TEMPLATES, FONTS))
-
-
-def language_of(tx: Connection, business: Business, subscriber_id: int | None) -> str:
-    """The language of the subscriber's documents: their own, else the provider's."""
-    own = tx.scalar(select(subscriber.c.language).where(subscriber.c.id == subscriber_id))
-    return own or business.language
 
 
 def _fill(tx: Connection, kind: str, business: Business, subscriber_id: int | None, **values: Any) -> str:

@@ -16,7 +16,8 @@ from lxml import etree
 from base.i18n import decimal_text
 from base.money import Money, total
 from billing.credit_documents import CreditNote
-from billing.invoices import Invoice, Line
+from billing.invoices import Invoice
+from billing.lines import Line
 from billing.refused import Refused
 from billing.tax import Tax, TaxGroup, percent_text
 
@@ -233,6 +234,8 @@ def _settlement(settlement: Any, document: Document, iban: str, bic: str) -> Non
             _add(_add(means, "PayeeSpecifiedCreditorFinancialInstitution"), "BICID", bic)
     for group in document.taxes:
         reason, code = REASONS.get(group.category, (None, None))
+        if group.category == "E":
+            reason = document.buyer.get("exemption_reason") or reason
         table = _add(settlement, "ApplicableTradeTax")
         _add(table, "CalculatedAmount", decimal_text(group.tax))
         _add(table, "TypeCode", "VAT")

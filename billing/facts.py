@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, select
 
+from base.access import Reason
 from base.business import Business
 from base.calendar import Period, local_date
 from base.offers import plan, skipped_period
@@ -31,9 +32,12 @@ class Known:
 
 
 def load_facts(
-    tx: Connection, business: Business, service_ids: Sequence[int], now: datetime, *, lock: bool
+    tx: Connection, business: Business, service_ids: Sequence[int], now: datetime, *, lock: bool, renewed: bool = True
 ) -> list[Known]:
-    """The facts of these services; with `lock` their rows are locked first, so that what is read stays true."""
+    """The facts of these services; with `lock` their rows are locked first, so that what is read stays true.
+
+    `renewed`: prepaid services whose time is over were renewed just before, where the balance pays for it.
+    """
     query = (
         select(service, policy.c.reasons)
         .outerjoin(policy, policy.c.service_id == service.c.id)
@@ -62,6 +66,7 @@ def load_facts(
                 debt=_debt(debts.get(row.payer_id, {}), row.id, row.reasons or ()),
                 prepaid=plans[row.plan_id].prepaid,
                 paid_until=row.paid_until,
+                renewal_due=not renewed and _runs_on(row),
                 pauses=pauses.get(row.id, ()),
                 usage=usages.get(row.id),
             ),
@@ -85,6 +90,11 @@ def load_facts(
 def profile_of(row: Row[Any]) -> Profile:
     """What a plan says beyond its rates."""
     return Profile(**{each.name: getattr(row, each.name) for each in fields(Profile)})
+
+
+def _runs_on(row: Row[Any]) -> bool:
+    """Whether a prepaid service has not been walled in for its time, and renews itself."""
+    return row.auto_renew and row.paid_until is not None and Reason.PREPAID_OVER.value not in (row.reasons or ())
 
 
 def _debt(debts: Mapping[int | None, Debt], service_id: int, reasons: Collection[str]) -> Debt | None:

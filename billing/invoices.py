@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select
 
 from base.bulk import learn_sizes
 from base.business import Business, load_business
-from base.calendar import Period, local_date
+from base.calendar import local_date
 from base.crypto import Vault, open_vault
 from base.database import transaction
 from base.money import Money
@@ -20,16 +20,16 @@ from billing.bill_holds import begin_holding, end_holds, hold_back
 from billing.bill_runs import count_issued, end_run, note_held
 from billing.issue import due_subscribers, issue_for_subscribers
 from billing.ledger import receivable
-from billing.paper import groups_from_json, taxes_from_json
+from billing.lines import Line, lines_of
+from billing.paper import groups_from_json
 from billing.settle import open_invoices, open_of_invoice
 from billing.sweep import Unfinished, sweep
 from billing.tables import entry, invoice, invoice_line, message, open_item, posting
-from billing.tax import Tax, TaxGroup, percent_text
+from billing.tax import TaxGroup
 
 __all__ = [
     "Invoice",
     "InvoiceSummary",
-    "Line",
     "OpenInvoice",
     "balance",
     "issue_due",
@@ -42,24 +42,6 @@ __all__ = [
 CHUNK = 100  # subscribers to a transaction: few enough that nobody waits 100 ms for the number series
 
 GROWING = (invoice, invoice_line, open_item, entry, posting, message, job)  # what a bill run adds to
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line of an invoice or a credit note."""
-
-    kind: str
-    service_id: int | None
-    text: str
-    period: Period | None
-    net: Money
-    taxes: tuple[Tax, ...]
-    quantity: int = 1
-
-    @property
-    def tax_rate(self) -> str:
-        """Its rates as printed: '20 %', '5 % + 9.975 %'; empty where no tax is known."""
-        return " + ".join(f"{percent_text(tax.percent)} %" for tax in self.taxes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +170,7 @@ def load_invoice(tx: Connection, invoice_id: int) -> Invoice | None:
     ).one_or_none()
     if row is None:
         return None
+    query = select(invoice_line).where(invoice_line.c.invoice_id == invoice_id).order_by(invoice_line.c.position)
     return Invoice(
         id=row.id,
         subscriber_id=row.subscriber_id,
@@ -196,26 +179,10 @@ def load_invoice(tx: Connection, invoice_id: int) -> Invoice | None:
         due_on=row.due_on,
         seller=row.seller,
         buyer=row.buyer,
-        lines=_load_lines(tx, invoice_id, row.currency),
+        lines=lines_of(tx.execute(query), row.currency),
         taxes=groups_from_json(row.taxes, row.currency),
         net=Money(row.net_minor, row.currency),
         tax=Money(row.tax_minor, row.currency),
         total=Money(row.total_minor, row.currency),
         open=Money(row.open_minor, row.currency),
-    )
-
-
-def _load_lines(tx: Connection, invoice_id: int, currency: str) -> tuple[Line, ...]:
-    query = select(invoice_line).where(invoice_line.c.invoice_id == invoice_id).order_by(invoice_line.c.position)
-    return tuple(
-        Line(
-            kind=row.kind,
-            service_id=row.service_id,
-            text=row.text,
-            period=None if row.period_start is None else Period(row.period_start, row.period_end),
-            net=Money(row.net_minor, currency),
-            taxes=taxes_from_json(row.taxes),
-            quantity=row.quantity,
-        )
-        for row in tx.execute(query)
     )

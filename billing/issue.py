@@ -128,6 +128,15 @@ def draft_periods(tx: Connection, periods: Sequence[tuple[int, int, list[Due]]],
     )
 
 
+def draft_charges(tx: Connection, wanted: Mapping[int, Collection[int]], today: date) -> list[Draft]:
+    """An invoice to each payer over these of their charges alone, without a number yet; they are locked."""
+    waiting = _charges(tx, list(wanted), wanted.keys(), today, 0, (), lock=True)
+    mine = {
+        payer: [line for who, line in waiting if who == payer and line.charge_id in wanted[payer]] for payer in wanted
+    }
+    return _draft(tx, [(payer, lines) for payer, lines in mine.items() if lines])
+
+
 def draft_for_subscribers(
     tx: Connection,
     business: Business,

@@ -4,7 +4,7 @@ Which accounts there are is said in billing.accounts. What a subscriber owes is 
 'customer_credit' (money and credit notes that no invoice has used yet) together. A closed month takes no entries.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -135,15 +135,22 @@ def _check(each: Entry) -> None:
 
 def receivable(tx: Connection, subscriber_id: int) -> Money:
     """What a subscriber owes by the ledger; negative: what they have paid in advance. LookupError when unknown."""
-    row = tx.execute(
-        select(subscriber.c.currency, func.coalesce(func.sum(posting.c.amount_minor), 0).label("minor"))
-        .outerjoin(posting, (posting.c.subscriber_id == subscriber.c.id) & posting.c.account.in_(OWED))
-        .where(subscriber.c.id == subscriber_id)
-        .group_by(subscriber.c.currency)
-    ).one_or_none()
-    if row is None:
+    found = receivables(tx, [subscriber_id])
+    if subscriber_id not in found:
         raise LookupError(f"there is no subscriber {subscriber_id}")
-    return Money(int(row.minor), row.currency)
+    return found[subscriber_id]
+
+
+def receivables(tx: Connection, subscriber_ids: Collection[int]) -> dict[int, Money]:
+    """The same of many, by their ids; those who are unknown are missing."""
+    query = (
+        select(subscriber.c.id, subscriber.c.currency)
+        .add_columns(func.coalesce(func.sum(posting.c.amount_minor), 0).label("minor"))
+        .outerjoin(posting, (posting.c.subscriber_id == subscriber.c.id) & posting.c.account.in_(OWED))
+        .where(subscriber.c.id == func.any(list(subscriber_ids)))
+        .group_by(subscriber.c.id)
+    )
+    return {row.id: Money(int(row.minor), row.currency) for row in tx.execute(query)}
 
 
 def statement(tx: Connection, subscriber_id: int) -> list[StatementLine]:

@@ -118,6 +118,66 @@ def receipt_letter(
     )
 
 
+def credit_note_letter(
+    business: Business,
+    *,
+    name: str,
+    number: str,
+    issued_on: date,
+    invoice_number: str,
+    reason: str,
+    lines: Sequence[tuple[str, Period | None, Money]],
+    taxes: Sequence[TaxGroup],
+    total: Money,
+    owed: Money,
+    language: str | None = None,
+    sources: Sources | None = None,
+) -> Letter:
+    """Something of an invoice is given back: how much, why, and what is owed now (negative: credit)."""
+    return write(
+        "credit_note",
+        business,
+        language=language,
+        sources=sources,
+        name=name,
+        number=number,
+        issued_on=issued_on,
+        invoice_number=invoice_number,
+        reason=reason,
+        lines=[{"text": text, "period": period, "net": net} for text, period, net in lines],
+        taxes=taxes,
+        total=total,
+        owed=owed,
+        nothing=Money(0, total.currency),
+    )
+
+
+def statement_letter(
+    business: Business,
+    *,
+    name: str,
+    number: str,
+    period: Period,
+    closing: Money,
+    link: str,
+    language: str | None = None,
+    sources: Sources | None = None,
+) -> Letter:
+    """A statement of account was asked for: `closing` is what was owed at the end of the period (negative: credit)."""
+    return write(
+        "statement",
+        business,
+        language=language,
+        sources=sources,
+        name=name,
+        number=number,
+        period=period,
+        closing=closing,
+        nothing=Money(0, closing.currency),
+        link=link,
+    )
+
+
 def welcome_letter(
     business: Business,
     *,

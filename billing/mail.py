@@ -21,6 +21,7 @@ from base.log import logger
 from base.settings import settings
 from base.tables import job
 from billing import addresses, pace, smtp, webhook
+from billing.enclosures import enclosure_of
 from billing.invoice_mail import write_invoice_mail
 from billing.outbox import FOR_PAPER, Outgoing, job_key, new_message_id, one_line, queue_all, take_over
 from billing.tables import message
@@ -153,22 +154,26 @@ def _send(load: _Load) -> None:
     except smtp.NotSure as error:
         log.warning("mail.uncertain", message=row.id, because=str(error))
         with transaction() as tx:
+            if (withdrawn := _withdrawn(tx, row.id)) is not None:
+                _note(tx, row.id, state_reason=f"{withdrawn} It may have left all the same: {error}")
+                return
             row = _note(tx, row.id, state="uncertain", state_reason=str(error), turn_at=None)
         if _is_due(row):
             raise Retry(60, f"it is sent once more, because {error}") from error
     except smtp.NeverMail as error:
         with transaction() as tx:
-            withdrawn = (
-                tx.scalar(select(message.c.state).where(message.c.id == row.id).with_for_update()) == "withdrawn"
-            )
+            withdrawn = _withdrawn(tx, row.id)
             _mark(tx, error.answers)
-            if not withdrawn:
+            if withdrawn is None:
                 _note(tx, row.id, state="refused", state_reason=str(error))
                 take_over(tx, load.business, row)
     else:
         with transaction() as tx:
             missed = "; ".join(f"{address}: {answer}" for address, answer in (taken.refused | taken.waiting).items())
-            _note(tx, row.id, state="sent", sent_at=clock.now(), state_reason=missed and f"Not taken for {missed}")
+            said = [f"Not taken for {missed}"] if missed else []
+            if (withdrawn := _withdrawn(tx, row.id)) is not None:
+                said.insert(0, f"{withdrawn} It was under way already, and left.")
+            _note(tx, row.id, state="sent", sent_at=clock.now(), state_reason=" ".join(said))
             _mark(tx, taken.refused)
 
 
@@ -208,6 +213,12 @@ def _note(tx: Connection, message_id: int, **values: Any) -> Row[Any]:
     return tx.execute(update(message).where(message.c.id == message_id).values(values).returning(message)).one()
 
 
+def _withdrawn(tx: Connection, message_id: int) -> str | None:
+    """Why the message was withdrawn while it was under way; None: it was not."""
+    row = tx.execute(select(message).where(message.c.id == message_id).with_for_update()).one()
+    return row.state_reason if row.state == "withdrawn" else None
+
+
 def _mark(tx: Connection, answers: dict[str, str]) -> None:
     for address, answer in answers.items():
         if smtp.is_hard(answer, at_address=True):
@@ -218,16 +229,13 @@ def _attachment(tx: Connection, row: Row[Any]) -> tuple[str, bytes] | None:
     """The file name and PDF that belong to a message; Retry while it may still come."""
     from billing import documents  # which know invoices, which queue mails
 
-    if row.kind == "invoice" and row.invoice_id is not None:
-        subject_id = row.invoice_id
-    elif row.kind == "receipt" and row.key.startswith("receipt:"):
-        subject_id = int(row.key.removeprefix("receipt:"))
-    else:
+    found = enclosure_of(tx, row)
+    if found is None:
         return None
-    pdf = documents.fetch(tx, row.kind, subject_id)
+    pdf = documents.fetch(tx, found.kind, found.subject_id)
     if pdf is not None:
-        return documents.file_name(tx, row.kind, subject_id), pdf
-    coming = jobs.is_alive(tx, f"document:{row.kind}:{subject_id}")
+        return documents.file_name(tx, found.kind, found.subject_id), pdf
+    coming = jobs.is_alive(tx, f"document:{found.kind}:{found.subject_id}")
     if coming and documents.available() is None and _age(tx, row.id) < PATIENCE:
         # its PDF hurries it (documents.store); this is for a wake that got lost
         raise Retry(FOR_PAPER.total_seconds(), f"the PDF of {row.key} is not there yet")

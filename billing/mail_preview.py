@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -15,13 +16,14 @@ from base.money import Money
 from base.offers import plan
 from base.settings import settings
 from base.tables import policy, service, subscriber
+from billing.credit_documents import load_credit_note
 from billing.facts import load_facts
 from billing.ledger import receivable
 from billing.mail_samples import SAMPLES
 from billing.mail_sources import load_sources
 from billing.mail_words import KINDS, Letter, WrongTemplate, render, write
 from billing.refused import Refused
-from billing.tables import allocation, invoice, invoice_line, open_item, payment
+from billing.tables import allocation, credit_note, invoice, invoice_line, open_item, payment
 from billing.tax import TaxGroup
 
 
@@ -79,10 +81,15 @@ def _known(tx: Connection, who: Row[Any], kind: str) -> Mapping[str, Any]:
         "link": settings().public_url,
     }
     found |= _line(tx, who.id)
-    if kind == "welcome":
+    if kind in ("welcome", "statement"):
         found["number"] = who.number
     if kind == "receipt":
         found |= _last_payment(tx, who.id)
+    elif kind == "credit_note":
+        found |= _last_credit_note(tx, who.id)
+    elif kind == "statement":
+        today = clock.now().date()
+        found |= {"closing": found["owed"], "period": Period(today.replace(month=1, day=1), today + timedelta(days=1))}
     elif kind not in ("welcome", "suspended", "restored"):
         found |= _last_invoice(tx, who.id)
     if kind in ("card_failed", "promise_accepted"):
@@ -158,6 +165,22 @@ def _last_invoice(tx: Connection, subscriber_id: int) -> dict[str, Any]:
         "total": Money(row.total_minor, row.currency),
         "open": Money(row.open_minor or 0, row.currency),
         "link": f"{settings().public_url}/invoices/{row.id}",
+    }
+
+
+def _last_credit_note(tx: Connection, subscriber_id: int) -> dict[str, Any]:
+    newest = tx.scalar(select(func.max(credit_note.c.id)).where(credit_note.c.subscriber_id == subscriber_id))
+    note = None if newest is None else load_credit_note(tx, newest)
+    if note is None:
+        return {}
+    return {
+        "number": note.number,
+        "issued_on": note.issued_on,
+        "invoice_number": note.invoice_number,
+        "reason": note.reason,
+        "lines": [{"text": line.text, "period": line.period, "net": line.net} for line in note.lines],
+        "taxes": note.taxes,
+        "total": note.total,
     }
 
 

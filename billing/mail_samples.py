@@ -56,6 +56,25 @@ _RECEIPT = {
     "owed": Money(-401, "EUR"),
     "nothing": _NOTHING,
 }
+_CREDIT_NOTE = {
+    "name": "Ada Lovelace",
+    "number": "CN-000002",
+    "issued_on": date(2026, 3, 10),
+    "invoice_number": "INV-000007",
+    "reason": "Outage from 3 to 5 March",
+    "lines": [{**_LINE, "period": Period(date(2026, 3, 3), date(2026, 3, 6)), "net": Money(290, "EUR")}],
+    "taxes": [TaxGroup("VAT", Decimal(20), "S", Money(290, "EUR"), Money(58, "EUR"))],
+    "total": Money(348, "EUR"),
+    "owed": Money(9251, "EUR"),
+    "nothing": _NOTHING,
+}
+_STATEMENT = {
+    **_WHO,
+    "number": "00007",
+    "period": Period(date(2026, 1, 1), date(2026, 4, 1)),
+    "closing": Money(9599, "EUR"),
+    "nothing": _NOTHING,
+}
 _ACCESS = {
     **_WHO,
     "login": "ada",
@@ -73,6 +92,10 @@ SAMPLES: dict[str, tuple[dict[str, Any], ...]] = {
     ),
     "invoice": (_INVOICE, {**_INVOICE, "open": Money(500, "EUR")}, {**_INVOICE, "open": _NOTHING, "taxes": []}),
     "receipt": (_RECEIPT, {**_RECEIPT, "owed": _NOTHING}, {**_RECEIPT, "owed": Money(100, "EUR"), "settled": []}),
+    "credit_note": (
+        _CREDIT_NOTE, {**_CREDIT_NOTE, "owed": Money(-348, "EUR"), "taxes": []}, {**_CREDIT_NOTE, "owed": _NOTHING},
+    ),
+    "statement": (_STATEMENT, {**_STATEMENT, "closing": Money(-401, "EUR")}, {**_STATEMENT, "closing": _NOTHING}),
     "due_notice": _REMINDERS,
     "reminder_1": _REMINDERS,
     "reminder_2": _REMINDERS,

@@ -18,14 +18,14 @@ from jinja2 import StrictUndefined, Template
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from base.business import Business
-from base.i18n import format_date, format_instant, format_money, format_octets, translations
+from base.i18n import format_date, format_instant, format_money, format_octets, format_percentage, translations
 from base.log import alarm
-from billing.tax import percent_text
 
 FOLDER = Path(__file__).parent / "templates" / "mail"
 KINDS = (
-    "welcome", "invoice", "receipt", "due_notice", "reminder_1", "reminder_2", "final_notice", "suspended", "restored",
-    "card_failed", "card_expiring", "promise_accepted", "usage_80", "usage_100",
+    "welcome", "invoice", "credit_note", "receipt", "statement", "due_notice", "reminder_1", "reminder_2",
+    "final_notice", "suspended", "restored", "card_failed", "card_expiring", "promise_accepted", "usage_80",
+    "usage_100",
 )  # fmt: skip
 Sources = Mapping[tuple[str, str], str]
 "The operator's templates by kind and language; see billing.mail_sources."
@@ -122,7 +122,7 @@ def _environment(language: str, zone: str) -> ImmutableSandboxedEnvironment:
         "money": once(lambda amount: format_money(amount, language)),
         "day": once(lambda day: format_date(_given(day, date), language)),
         "moment": lambda instant: format_instant(_given(instant, datetime), ZoneInfo(zone), language),
-        "percent": percent_text,
+        "percent": once(lambda rate: format_percentage(rate, language)),
         "octets": format_octets,
     }
     environment.filters.update(filters)

@@ -23,7 +23,7 @@ RECENT = timedelta(days=2)  # what happened longer ago is history that is being 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The access of one service went from one level to another."""
+    """The access of one service went from one level to another, or is what it was for other reasons."""
 
     service_id: int
     version: int

@@ -18,7 +18,7 @@ from billing.addresses import Reach, find_bad, load_reaches
 from billing.tables import message
 
 # Kinds that are printed when nothing else reaches the subscriber, and for those who want paper.
-ON_PAPER = frozenset({"invoice", "due_notice", "reminder_1", "reminder_2", "final_notice"})
+ON_PAPER = frozenset({"invoice", "credit_note", "statement", "due_notice", "reminder_1", "reminder_2", "final_notice"})
 
 # That a mail waits for its PDF, which hurries it when it is made: else a run of thousands wakes each again and again.
 FOR_PAPER = timedelta(minutes=10)
@@ -41,9 +41,10 @@ class Outgoing:
 def queue_all(tx: Connection, business: Business, letters: Sequence[Outgoing]) -> None:
     """Have plain-text messages sent after the commit, each once per `key`, by the channels of their subscribers.
 
-    kind 'invoice' (with `invoice_id`; its words may be left to when it leaves) and kind 'receipt' (whose key is
-    'receipt:<payment id>') carry their PDF. Where no channel reaches a subscriber the message is kept in state 'none',
-    and nothing is sent. Who wants mail and paper gets two rows, the second with the key '<key>:paper'.
+    kind 'invoice' (with `invoice_id`; its words may be left to when it leaves), 'credit_note' and 'receipt' (with the
+    keys 'credit_note:<id>' and 'receipt:<payment id>') and 'statement' carry their PDF (billing.enclosures). Where no
+    channel reaches a subscriber the message is kept in state 'none', and nothing is sent. Who wants mail and paper
+    gets two rows, the second with the key '<key>:paper'.
     """
     if not letters:
         return
@@ -109,11 +110,14 @@ def mark_printed(tx: Connection, message_ids: Collection[int], now: datetime) ->
 
 
 def withdraw(tx: Connection, keys: Collection[str], because: str) -> None:
-    """Do not send or print these messages any more, where they have not left yet."""
+    """Do not send or print these messages any more, where they have not left yet; nor once more where that is unsure.
+
+    One that is under way may leave all the same: then it is 'sent', with a reason that says so (billing.mail).
+    """
     every = [f"{key}{suffix}" for key in keys for suffix in ("", ":sms", ":paper")]
     tx.execute(
         update(message)
-        .where(message.c.key == func.any(every), message.c.state.in_(["queued", "paper"]))
+        .where(message.c.key == func.any(every), message.c.state.in_(["queued", "paper", "sending", "uncertain"]))
         .values(state="withdrawn", state_reason=because)
     )
 

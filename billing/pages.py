@@ -18,9 +18,8 @@ from markupsafe import Markup
 from base.bank import grouped
 from base.branding import logo_type
 from base.business import Business
-from base.i18n import format_date, format_money, translations
+from base.i18n import format_date, format_money, format_percentage, translations
 from billing.qr import qr_image, transfer_qr
-from billing.tax import percent_text
 
 TEMPLATES = Path(__file__).parent / "templates"
 KINDS = ("invoice", "credit_note", "receipt", "statement", "reminder", "vouchers", "document", "pay")
@@ -102,7 +101,8 @@ def _environment(language: str, own: Own) -> Environment:
         days=lambda period: " – ".join(
             format_date(each, language).replace(" ", "\N{NO-BREAK SPACE}") for each in (period.start, period.last_day)
         ),
-        percent=percent_text,
+        percent=lambda rate: format_percentage(rate, language),
+        compounds=lambda lines: {tax.name for line in lines for tax in line.taxes if tax.compound},
         bold=lambda text: Markup("<b>{}</b>").format(text),
         iban=grouped,
         qr=qr_image,

@@ -4,10 +4,11 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Row
+from sqlalchemy import Connection, Row, select
 
 from base.business import Business
 from base.money import Money
+from base.tables import subscriber
 from billing.tax import Tax, TaxGroup, percent_text
 
 
@@ -22,9 +23,19 @@ def seller_of(business: Business) -> dict[str, str]:
 
 
 def buyer_of(payer: Row[Any]) -> dict[str, str]:
-    """A row of `subscriber`: name, address (several lines), number (of the account), tax_number, country."""
+    """A row of `subscriber`: name, address (several lines), number (of the account), tax_number, country.
+
+    And exemption_reason, of who is exempt.
+    """
     names = ("name", "address", "number", "tax_number", "country")
-    return {name: getattr(payer, name) for name in names}
+    reason = {"exemption_reason": payer.exemption_reason} if payer.tax_treatment == "exempt" else {}
+    return {name: getattr(payer, name) for name in names} | reason
+
+
+def language_of(tx: Connection, business: Business, subscriber_id: int | None) -> str:
+    """The language of the subscriber's documents: their own, else the provider's."""
+    own = tx.scalar(select(subscriber.c.language).where(subscriber.c.id == subscriber_id))
+    return own or business.language
 
 
 def groups_to_json(groups: Iterable[TaxGroup]) -> list[dict[str, Any]]:

@@ -1,29 +1,29 @@
 """Money received: recorded once, applied to what is open, booked, receipted, and felt by access in the same commit."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, Row, func, select
 
-from base import jobs, trail
+from base import clock, jobs
+from base.bulk import copy_rows, take_ids
 from base.business import Business
 from base.calendar import local_date
 from base.crypto import Vault
 from base.i18n import format_money
 from base.money import Money
-from base.tables import subscriber
+from base.tables import service, subscriber, trail
 from billing.apply import refresh_access
-from billing.ledger import Posting, post, receivable
+from billing.ledger import Entry, Posting, post_all, receivables
 from billing.letters import receipt_letter
-from billing.mail import queue_message
 from billing.mail_sources import load_sources
-from billing.numbers import next_number
+from billing.numbers import next_numbers
+from billing.outbox import Outgoing, queue_all
 from billing.prepaid.renewal import renew
 from billing.refused import Refused
-from billing.services import services_of
-from billing.settle import add_credit, apply_credits, lock_subscribers
+from billing.settle import add_credits, apply_credits, lock_subscribers
 from billing.tables import allocation, invoice, payment
 from billing.write_offs import recover_named
 
@@ -37,6 +37,19 @@ class Recorded:
 
     payment_id: int
     new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """Money that came in; see record_payment."""
+
+    subscriber_id: int
+    amount: Money
+    method: str
+    received_on: date
+    gateway_id: str | None = None
+    invoice_ids: Collection[int] = ()
+    note: str = ""
 
 
 def record_payment(
@@ -68,73 +81,94 @@ def record_payment(
         known = tx.execute(select(payment).where(payment.c.gateway_id == gateway_id)).one_or_none()
         if known is not None:
             return _same(known, subscriber_id, amount)
-    payer = tx.execute(select(subscriber).where(subscriber.c.id == subscriber_id)).one()
-    _check(amount, method, payer.currency)
+    incoming = Incoming(
+        subscriber_id, amount, method, received_on or local_date(now, business.zone), gateway_id, invoice_ids, note
+    )
+    return Recorded(record_payments(tx, vault, business, [incoming], author=author, now=now)[0], new=True)
+
+
+def record_payments(
+    tx: Connection, vault: Vault, business: Business, incoming: Sequence[Incoming], *, author: str, now: datetime
+) -> list[int]:
+    """Record many payments that are new, one of each subscriber at most, in a few statements; returns their ids.
+
+    The subscribers are locked. Everything is as record_payment does it, and it raises what that raises.
+    """
+    who = [each.subscriber_id for each in incoming]
+    payers = {row.id: row for row in tx.execute(select(subscriber).where(subscriber.c.id == func.any(who)))}
+    for each in incoming:
+        _check(each.amount, each.method, payers[each.subscriber_id].currency)
     today = local_date(now, business.zone)
-    received_on = received_on or today
-    receipt_number = f"R-{next_number(tx, 'receipt'):06d}"
-    payment_id = tx.scalar(
-        insert(payment)
-        .values(
-            subscriber_id=subscriber_id,
-            receipt_number=receipt_number,
-            method=method,
-            gateway_id=gateway_id,
-            amount_minor=amount.minor,
-            currency=amount.currency,
-            received_on=received_on,
-            note=note,
-            author=author,
-            created_at=now,
+    ids = take_ids(tx, payment, len(incoming))
+    numbers = [f"R-{number:06d}" for number in next_numbers(tx, "receipt", len(incoming))]
+    recorded = list(zip(ids, numbers, incoming, strict=True))
+    copy_rows(tx, payment, [_row(*each, author, now) for each in recorded])
+    post_all(tx, [_entry(*each) for each in recorded])
+    add_credits(tx, [(each.subscriber_id, each.amount, payment_id) for payment_id, _, each in recorded])
+    apply_credits(tx, who, now, today, prefer={each for one in incoming for each in one.invoice_ids})
+    for one in incoming:
+        recover_named(tx, author, one.subscriber_id, one.invoice_ids, now, today)
+    deeds = [
+        {
+            "at": clock.now(), "actor": author, "act": "payment.recorded", "subject": "subscriber",
+            "subject_id": each.subscriber_id,
+            "detail": {
+                "payment_id": payment_id, "amount": format_money(each.amount, business.language), "method": each.method
+            },
+        }
+        for payment_id, _, each in recorded
+    ]  # fmt: skip
+    copy_rows(tx, trail, deeds)
+    paid_by = dict(zip(who, ids, strict=True))
+    query = select(service.c.id, service.c.payer_id).where(service.c.payer_id == func.any(who)).order_by(service.c.id)
+    touched = {row.id: f"payment:{paid_by[row.payer_id]}" for row in tx.execute(query)}
+    renew(tx, vault, business, list(touched), now)
+    papers = {f"document:receipt:{payment_id}": {"kind": "receipt", "id": payment_id} for payment_id in ids}
+    jobs.enqueue_all(tx, jobs.Kind.RENDER_DOCUMENT, papers)
+    settled, owed, sources = _settled(tx, ids), receivables(tx, who), load_sources(tx)
+    letters = []
+    for payment_id, number, each in recorded:
+        payer = payers[each.subscriber_id]
+        letter = receipt_letter(
+            business,
+            name=payer.name,
+            receipt_number=number,
+            received_on=each.received_on,
+            amount=each.amount,
+            settled=settled.get(payment_id, []),
+            owed=owed[each.subscriber_id],
+            language=payer.language,
+            sources=sources,
         )
-        .returning(payment.c.id)
+        key = f"receipt:{payment_id}"
+        letters.append(Outgoing(payer.id, "receipt", key, letter.subject, letter.body, awaits_paper=True))
+    queue_all(tx, business, letters)
+    refresh_access(tx, vault, list(touched), now, because=touched, renewed=True)
+    return ids
+
+
+def _row(payment_id: int, number: str, each: Incoming, author: str, now: datetime) -> dict[str, Any]:
+    return {
+        "id": payment_id,
+        "subscriber_id": each.subscriber_id,
+        "receipt_number": number,
+        "method": each.method,
+        "gateway_id": each.gateway_id,
+        "amount_minor": each.amount.minor,
+        "currency": each.amount.currency,
+        "received_on": each.received_on,
+        "note": each.note,
+        "author": author,
+        "created_at": now,
+    }
+
+
+def _entry(payment_id: int, number: str, each: Incoming) -> Entry:
+    sides = (
+        Posting(ACCOUNT_OF[each.method], None, each.amount),
+        Posting("customer_credit", each.subscriber_id, -each.amount),
     )
-    assert payment_id is not None
-    post(
-        tx,
-        received_on,
-        f"Payment {receipt_number}",
-        f"payment:{payment_id}",
-        [Posting(ACCOUNT_OF[method], None, amount), Posting("customer_credit", subscriber_id, -amount)],
-    )
-    add_credit(tx, subscriber_id, amount, payment_id=payment_id)
-    apply_credits(tx, [subscriber_id], now, today, prefer=invoice_ids)
-    recover_named(tx, author, subscriber_id, invoice_ids, now, today)
-    trail.record(
-        tx,
-        author,
-        "payment.recorded",
-        subject="subscriber",
-        subject_id=subscriber_id,
-        detail={"payment_id": payment_id, "amount": format_money(amount, business.language), "method": method},
-    )
-    touched = services_of(tx, subscriber_id)
-    renew(tx, vault, business, touched, now)
-    paper = {"kind": "receipt", "id": payment_id}
-    jobs.enqueue(tx, jobs.Kind.RENDER_DOCUMENT, paper, key=f"document:receipt:{payment_id}")
-    letter = receipt_letter(
-        business,
-        name=payer.name,
-        receipt_number=receipt_number,
-        received_on=received_on,
-        amount=amount,
-        settled=_settled(tx, payment_id, amount.currency),
-        owed=receivable(tx, subscriber_id),
-        language=payer.language,
-        sources=load_sources(tx),
-    )
-    queue_message(
-        tx,
-        business,
-        subscriber_id=subscriber_id,
-        kind="receipt",
-        key=f"receipt:{payment_id}",
-        subject=letter.subject,
-        body=letter.body,
-        awaits_paper=True,
-    )
-    refresh_access(tx, vault, touched, now, because=f"payment:{payment_id}")
-    return Recorded(payment_id, new=True)
+    return Entry(each.received_on, f"Payment {number}", f"payment:{payment_id}", sides)
 
 
 def _same(known: Row[Any], subscriber_id: int, amount: Money) -> Recorded:
@@ -152,11 +186,15 @@ def _check(amount: Money, method: str, currency: str) -> None:
         raise Refused("A payment is more than nothing.", "amount")
 
 
-def _settled(tx: Connection, payment_id: int, currency: str) -> list[tuple[str, Money]]:
+def _settled(tx: Connection, payment_ids: Collection[int]) -> dict[int, list[tuple[str, Money]]]:
+    """What each payment paid: (number of an invoice, how much of it), in the order in which it did."""
     query = (
-        select(invoice.c.number, allocation.c.amount_minor)
+        select(allocation.c.payment_id, invoice.c.number, invoice.c.currency, allocation.c.amount_minor)
         .join(allocation, allocation.c.invoice_id == invoice.c.id)
-        .where(allocation.c.payment_id == payment_id)
+        .where(allocation.c.payment_id == func.any(list(payment_ids)))
         .order_by(allocation.c.id)
     )
-    return [(row.number, Money(row.amount_minor, currency)) for row in tx.execute(query)]
+    found: dict[int, list[tuple[str, Money]]] = {}
+    for row in tx.execute(query):
+        found.setdefault(row.payment_id, []).append((row.number, Money(row.amount_minor, row.currency)))
+    return found

@@ -14,7 +14,7 @@ from billing.refused import need
 from billing.taxes import Rate, add_tax_class
 
 MONTHLY = Cycle("month", 1)
-LONGEST = {"day": 3660, "week": 520, "month": 120}
+LONGEST = {"hour": 720, "day": 3660, "week": 520, "month": 120}
 HIGHEST = 10**12  # minor units: a price above it is a slip of the hand
 FIRST_PERIODS = ("prorate", "prorate_next", "full")
 
@@ -53,7 +53,9 @@ def add_plan(
     need(cycle.unit in LONGEST and 1 <= cycle.length <= LONGEST[cycle.unit], _CYCLES, "cycle")
     need(rate_down >= 0 and rate_up >= 0, "A rate is not negative.", "rate_down")
     need(first_period in FIRST_PERIODS, f"first_period is one of {', '.join(FIRST_PERIODS)}.", "first_period")
+    need(prepaid or cycle.unit != "hour", "Hours are sold prepaid only: a bill has days.", "cycle")
     need(not (prepaid and in_arrears), "A prepaid plan is paid in advance.", "prepaid")
+    need(cycle.unit != "hour" or not ends_at_midnight, "Hours do not end at midnight.", "ends_at_midnight")
     need(prepaid or not ends_at_midnight, "Only the periods of a prepaid plan have a time of day.", "ends_at_midnight")
     need(not (prepaid and (minimum_months or early_end_fee)), _NO_TERM, "minimum_months")
     need(0 <= minimum_months <= 120, "A minimum term is 0 to 120 months.", "minimum_months")
@@ -93,7 +95,7 @@ def add_plan(
 
 
 _NO_TERM = "A prepaid plan has no minimum term: it ends when nobody pays for the next period."
-_CYCLES = "A cycle is 1 to 120 months, 1 to 520 weeks, or 1 to 3660 days."
+_CYCLES = "A cycle is 1 to 120 months, 1 to 520 weeks, 1 to 3660 days, or 1 to 720 hours."
 
 
 def class_of_percent(tx: Connection, actor: str, typed: str) -> int:

@@ -15,6 +15,7 @@ from billing import notices
 from billing.anchors import anchor_for
 from billing.charges import add_charge
 from billing.numbers import next_number
+from billing.own_words import say
 from billing.prepaid.renewal import renew_and_refresh
 from billing.recurring import schedule
 from billing.refused import need
@@ -96,7 +97,8 @@ def add_service(
     if address is not None:
         need(_is_ipv4(address), f"{address!r} is not an IPv4 address.", "address")
     now = clock.now()
-    today = calendar.local_date(now, load_business(tx, vault).zone)
+    business = load_business(tx, vault)
+    today = calendar.local_date(now, business.zone)
     sold = retired_too or bought.retired_on is None or today < bought.retired_on
     need(sold, f"{bought.name} is no longer sold.", "plan_id")
     first_day = starts_on or today
@@ -124,7 +126,7 @@ def add_service(
             subscriber_id=payer_id,
             service_id=service_id,
             kind="setup",
-            text=f"Set-up of {bought.name} ({login})",
+            text=say(f"Set-up of {bought.name} ({login})", payer.language or business.language),
             amount=Money(bought.setup_fee_minor, bought.currency),
             inclusive=bought.price_inclusive,
             tax_class_id=bought.tax_class_id,

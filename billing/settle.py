@@ -116,6 +116,15 @@ def add_credit(tx: Connection, subscriber_id: int, amount: Money, **source: int)
     tx.execute(insert(open_credit).values(**row, **source))
 
 
+def add_credits(tx: Connection, payments: Sequence[tuple[int, Money, int]]) -> None:
+    """Have new payments, as (subscriber, amount, id), wait to be used."""
+    rows = [
+        {"subscriber_id": payer, "left_minor": amount.minor, "currency": amount.currency, "payment_id": payment_id}
+        for payer, amount, payment_id in payments
+    ]
+    copy_rows(tx, open_credit, rows)
+
+
 def apply_credits(
     tx: Connection, subscriber_ids: Sequence[int], now: datetime, day: date, prefer: Collection[int] = ()
 ) -> None:

@@ -17,6 +17,7 @@ from stdnum.eu import vat
 from stdnum.exceptions import ValidationError
 
 from base import trail
+from base.business import Business
 from base.tables import subscriber
 from billing.refused import Refused
 
@@ -78,13 +79,15 @@ def set_tax_treatment(
     country: str = "",
     reason: str = "",
     today: date,
+    seller: str = "",
     vies: Callable[[str, str], Answer] | None,
 ) -> None:
     """Say how a subscriber is taxed from the next invoice on; `country` '' keeps the one on record.
 
     A number is kept as typed unless its format is right. For reverse charge it must be, and VIES (None: not asked) must
     not say that nobody has it; tax_number_check is then 'vies' when VIES said yes, else 'format', as of `today`.
-    Refused in words. VIES is asked before anything is locked.
+    Refused in words, as is reverse charge within the country `seller` ('': unknown), where the seller owes the tax.
+    VIES is asked before anything is locked.
     """
     if treatment not in TREATMENTS:
         raise Refused(f"A treatment is one of {', '.join(TREATMENTS)}.", "treatment")
@@ -101,6 +104,10 @@ def set_tax_treatment(
     if treatment == "reverse_charge":
         if not country:
             raise Refused("Reverse charge needs the country of the tax number.", "country")
+        if country == seller:
+            raise Refused(
+                f"Reverse charge is for customers abroad: {country} is your own country, so tax is charged.", "country"
+            )
         if not tax_number:
             raise Refused("Reverse charge needs the subscriber's tax number.", "tax_number")
         if not normalised:
@@ -124,6 +131,12 @@ def set_tax_treatment(
         tx, actor, "subscriber.tax_treatment_set", subject="subscriber", subject_id=subscriber_id,
         detail={"treatment": treatment, "tax_number": normalised or tax_number, "check": check, "vies": answer},
     )  # fmt: skip
+
+
+def seller_country(business: Business) -> str:
+    """The provider's country: as set, else what its own tax number begins with; '' when neither says it."""
+    begins = "GR" if business.company_tax_number[:2] == "EL" else business.company_tax_number[:2].upper()
+    return business.company_country or (begins if begins.isalpha() and _in_vies(begins) else "")
 
 
 def _in_vies(country: str) -> bool:

@@ -16,16 +16,16 @@ from base.database import transaction
 from base.settings import settings
 from base.tables import service
 from billing.apply import due_for_review
-from billing.bill_holds import hold_back
 from billing.chain import seal_due
 from billing.changes import due_switches, switch_plans
+from billing.dunning.arrivals import hold_returned
 from billing.dunning.run import run_dunning
+from billing.endings import due_deposits, return_deposits
 from billing.invoices import issue_due
-from billing.issue import issue_for_subscribers
+from billing.moves import due_moves, end_old_lines
 from billing.prepaid.renewal import due_for_renewal, renew_and_refresh
 from billing.settle import lock_subscribers
 from billing.sweep import sweep
-from billing.tables import charge
 from billing.walled import skip_walled
 
 CHUNK = 200  # services to a transaction
@@ -45,7 +45,7 @@ class Ticked:
 
 
 def run(now: datetime) -> Ticked:
-    """Renew, switch plans, skip, issue, dun, review, skip, seal, in this order; a failure keeps no other back.
+    """Renew, switch, move, return, skip, issue, dun, review, skip, seal, in this order; a failure keeps no other back.
 
     Raises ExceptionGroup at the end when a step left something undone.
     """
@@ -60,6 +60,8 @@ def run(now: datetime) -> Ticked:
 
     attempt(renew_due)
     attempt(switch_due)
+    attempt(move_due)
+    attempt(deposits_due)
     attempt(skip_walled)  # before bills, which skip what is not billed while walled
     done = Ticked(issued=attempt(issue_due), dunned=attempt(run_dunning), changed=attempt(review_due))
     attempt(skip_walled)  # whoever was walled in or let out just now
@@ -99,6 +101,24 @@ def switch_due(now: datetime) -> list[int]:
     return sweep("switch", due, switch, size=CHUNK)
 
 
+def move_due(now: datetime) -> list[int]:
+    """End sessions at the old line of who has moved by now; returns them."""
+    with transaction() as tx:
+        zone = load_business(tx, open_vault(settings().secret_keys)).zone
+        due = due_moves(tx, local_date(now, zone), zone)
+
+    return sweep("move", due, end_old_lines, size=CHUNK)
+
+
+def deposits_due(now: datetime) -> list[int]:
+    """Give back the deposits of services that have ended by now; returns the services."""
+    vault = open_vault(settings().secret_keys)
+    with transaction() as tx:
+        due = due_deposits(tx, local_date(now, load_business(tx, vault).zone))
+
+    return sweep("deposits", due, lambda tx, ids: return_deposits(tx, vault, ids, now), size=CHUNK)
+
+
 def review_due(now: datetime) -> list[int]:
     """Decide anew wherever time alone changes access by now; returns the services whose access changed."""
     vault = open_vault(settings().secret_keys)
@@ -109,28 +129,11 @@ def review_due(now: datetime) -> list[int]:
 
 
 def review(tx: Connection, vault: Vault, service_ids: list[int], now: datetime, because: str) -> list[int]:
-    """Decide anew for these services of whomever; returns those whose access changed."""
+    """Decide anew for these services of whomever; returns those whose access changed.
+
+    A last look at the mailbox comes before anything is taken away: what came back a moment ago has not arrived.
+    """
     payers = select(service.c.payer_id).where(service.c.id == func.any(service_ids)).distinct()
-    lock_subscribers(tx, list(tx.scalars(payers)))  # before the services, as bills and payments do
-    changed = renew_and_refresh(tx, vault, service_ids, now, because=because)
-    _issue_demanded(tx, vault, changed, now)
-    return changed
-
-
-def _issue_demanded(tx: Connection, vault: Vault, service_ids: list[int], now: datetime) -> None:
-    """Bill in the same commit what has to be paid before these come back, so that no page shows a smaller sum."""
-    wanted = (
-        select(charge.c.subscriber_id)
-        .where(
-            charge.c.kind == "reconnection",
-            charge.c.service_id == func.any(service_ids),
-            charge.c.bill_on.is_not(None),
-            charge.c.invoice_id.is_(None),
-            charge.c.dropped_at.is_(None),
-        )
-        .distinct()
-    )
-    if service_ids and (payers := list(tx.scalars(wanted))):
-        business = load_business(tx, vault)
-        going, _ = hold_back(tx, business, payers, local_date(now, business.zone))  # what else is due goes out with it
-        issue_for_subscribers(tx, vault, business, going, now)
+    payer_ids = lock_subscribers(tx, list(tx.scalars(payers)))  # before the services, as bills and payments do
+    hold_returned(tx, payer_ids, local_date(now, load_business(tx, vault).zone))
+    return renew_and_refresh(tx, vault, service_ids, now, because=because)

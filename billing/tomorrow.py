@@ -27,10 +27,11 @@ from billing.apply import refresh_access
 from billing.bill_holds import end_holds, hold_back
 from billing.bill_runs import sentence_of
 from billing.changes import due_switches, switch_plans
-from billing.dunning.cases import load_payers
+from billing.dunning.arrivals import note_arrivals
 from billing.dunning.promises import settle_promises
-from billing.dunning.run import due_acts, dun, note_arrivals
-from billing.dunning.tables import exemption, promise
+from billing.dunning.run import dun
+from billing.dunning.tables import dunning_look, dunning_notice, promise
+from billing.endings import due_deposits, return_deposits
 from billing.issue import due_subscribers, issue_for_subscribers
 from billing.prepaid.renewal import due_for_renewal, renew_and_refresh
 from billing.refused import need
@@ -40,7 +41,7 @@ from billing.tables import charge, invoice, message, open_item
 from billing.walled import WALLED, skip_for_payers
 
 # Payers to a transaction, for tomorrow and for a day further ahead: their rows are locked while it lasts.
-CHUNK, FAR_CHUNK = 25, 5
+CHUNK, FAR_CHUNK = 5, 1
 FAR_NUMBERS = 10**9  # numbers of the invoices that are played: nobody waits for them
 MOST_DAYS = 62
 
@@ -72,7 +73,8 @@ class Day:
 def preview_day(day: date, progress: Callable[[int, int], None] = lambda done, of: None) -> Day:
     """What `day` will bring, from now on where it is today. Refused for the past and for days too far ahead.
 
-    Nothing is changed, and no number is taken; the rows of a few subscribers at a time are locked for a moment.
+    Nothing is changed, and no number is taken; the rows of one subscriber (tomorrow: of a few) at a time are locked for
+    a moment. No change of access waits for that: readers of the feed do not wait for transactions that are open.
     """
     vault = open_vault(settings().secret_keys)
     with _played() as (tx, now):
@@ -108,7 +110,8 @@ class _played:
 def _concerned(tx: Connection, business: Business, day: date) -> list[int]:
     """Payers for whom anything can happen until the end of `day`; all that could is enough to be looked at."""
     end = local_midnight(day + timedelta(days=1), business.zone)
-    switching = select(service.c.payer_id).where(service.c.id == func.any(due_switches(tx, day)))
+    changing = [*due_switches(tx, day), *due_deposits(tx, day)]
+    switching = select(service.c.payer_id).where(service.c.id == func.any(changing))
     reviewed = (
         select(service.c.payer_id)
         .join(policy, policy.c.service_id == service.c.id)
@@ -136,14 +139,14 @@ def _play(vault: Vault, payers: Sequence[int], day: date) -> list[Item]:
     with _played() as (tx, now):
         lock_subscribers(tx, payers)  # before any service, as everybody else does
         _shadow_numbers(tx)
-        zone = load_business(tx, vault).zone
+        business = load_business(tx, vault)
+        zone = business.zone
         before = _marks(tx)
         for instant in _instants(tx, payers, now, day, zone):
             if local_date(instant, zone) == day and instant != now and instant == local_midnight(day, zone):
                 before = _marks(tx)
             with clock.standing(instant):
-                if instant == now or _is_due(tx, vault, payers, instant):
-                    _tick(tx, vault, payers, instant)
+                _tick(tx, vault, business, payers, instant)
         return _gather(tx, payers, before)
 
 
@@ -167,60 +170,82 @@ def _instants(tx: Connection, payers: Sequence[int], now: datetime, day: date, z
         instant = min(midnight, tx.scalar(later) or midnight)
 
 
-def _is_due(tx: Connection, vault: Vault, payers: Sequence[int], now: datetime) -> bool:
-    """Whether a tick could find anything to do for these payers: most days bring nothing, and are passed over.
+def _wanted(tx: Connection, business: Business, payers: Sequence[int], now: datetime) -> set[str]:
+    """Which parts of a tick could find anything to do for these payers, in one statement: most days bring nothing.
 
-    While a transaction like this is open no change of access reaches the NASes, so it has to be short.
+    Their rows are locked until the transaction ends, so it has to be short.
     """
-    business = load_business(tx, vault)
     today = local_date(now, business.zone)
     ids = list(payers)
     theirs = service.c.payer_id == func.any(ids)
     mine = select(service.c.id).where(theirs)
     ahead = today + timedelta(days=business.issue_days_before)
-    late = select(open_item.c.subscriber_id).where(
-        open_item.c.subscriber_id == func.any(ids), open_item.c.dunned, open_item.c.due_on <= today
+    fees = (
+        charge.c.subscriber_id == func.any(ids),
+        charge.c.invoice_id.is_(None),
+        charge.c.dropped_at.is_(None),
+        charge.c.bill_on <= today,
     )
-    something = (
-        exists().where(theirs, service.c.next_bill_on <= ahead),
-        exists().where(
-            charge.c.subscriber_id == func.any(ids),
-            charge.c.invoice_id.is_(None),
-            charge.c.dropped_at.is_(None),
-            charge.c.bill_on <= today,
+    owing = (open_item.c.subscriber_id == func.any(ids), open_item.c.dunned)
+    later = exists().where(dunning_look.c.invoice_id == open_item.c.invoice_id, dunning_look.c.look_on > today)
+    awaited = (
+        dunning_notice.c.invoice_id == open_item.c.invoice_id,
+        dunning_notice.c.arrived_on.is_(None),
+        dunning_notice.c.withdrawn_at.is_(None),
+    )
+    parts = {
+        "renew": exists().where(theirs, service.c.paid_until <= now),
+        "end": exists().where(theirs, service.c.ends_on == today),
+        "switch": exists().where(service_plan.c.service_id.in_(mine), service_plan.c.from_on == today),
+        "skip": or_(
+            exists().where(skipped_period.c.service_id.in_(mine), skipped_period.c.reason == WALLED),
+            exists().where(theirs, plan.c.id == service.c.plan_id, plan.c.walled_billing != "bill"),
         ),
-        exists().where(service_plan.c.service_id.in_(mine), service_plan.c.from_on == today),
-        exists().where(policy.c.service_id.in_(mine), policy.c.review_at <= now),
-        exists().where(theirs, service.c.paid_until <= now),
-        exists().where(promise.c.subscriber_id == func.any(ids), promise.c.state == "open"),
-        exists().where(exemption.c.subscriber_id == func.any(ids), exemption.c.until_on == today),
-        exists().where(bill_hold.c.subscriber_id == func.any(ids)),
-        exists().where(skipped_period.c.service_id.in_(mine), skipped_period.c.reason == WALLED),
-        exists().where(
-            theirs, plan.c.id == service.c.plan_id, plan.c.walled_billing == "stop",
-            policy.c.service_id == service.c.id, policy.c.level > int(AccessLevel.FULL),
+        "bill": or_(
+            exists().where(theirs, service.c.next_bill_on <= ahead),
+            exists().where(*fees),
+            exists().where(bill_hold.c.subscriber_id == func.any(ids)),
         ),
-    )  # fmt: skip
-    if tx.scalar(select(or_(*something))):
-        return True
-    dunned = load_payers(tx, business, list(tx.scalars(late.distinct())), now)
-    return any(due_acts(each, today, fees_wait=False) for each in dunned.values())
+        "promise": exists().where(promise.c.subscriber_id == func.any(ids), promise.c.state == "open"),
+        "arrive": exists().where(*owing, *awaited),
+        "dun": exists().where(*owing, open_item.c.due_on <= today, ~later),
+        "review": exists().where(policy.c.service_id.in_(mine), policy.c.review_at <= now),
+    }
+    row = tx.execute(select(*(each.label(name) for name, each in parts.items()))).one()
+    return {name for name in parts if getattr(row, name)}
 
 
-def _tick(tx: Connection, vault: Vault, payers: Sequence[int], now: datetime) -> None:
+def _tick(tx: Connection, vault: Vault, business: Business, payers: Sequence[int], now: datetime) -> None:
     """What billing.tick does, for these payers within one transaction; then the mail server takes every mail."""
-    business = load_business(tx, vault)
+    wanted = _wanted(tx, business, payers, now)
+    if not wanted:
+        return
     services = list(tx.scalars(select(service.c.id).where(service.c.payer_id == func.any(list(payers)))))
-    renew_and_refresh(tx, vault, due_for_renewal(tx, now, of=services), now, because="time")
-    switch_plans(tx, vault, services, now)
-    skip_for_payers(tx, vault, business, payers, now)
-    _issue(tx, vault, business, payers, now)
-    settle_promises(tx, vault, payers, now)
-    note_arrivals(tx, vault, payers, now)
-    dun(tx, vault, payers, now)
-    refresh_access(tx, vault, services, now, because="time")
-    _issue(tx, vault, business, payers, now)  # what is demanded before they come back, and fees of the next minute
-    skip_for_payers(tx, vault, business, payers, now)
+    if "renew" in wanted:
+        renew_and_refresh(tx, vault, due_for_renewal(tx, now, of=services), now, because="time")
+    if "switch" in wanted:
+        switch_plans(tx, vault, services, now)
+    if "end" in wanted:
+        ended = due_deposits(tx, local_date(now, business.zone))
+        return_deposits(tx, vault, sorted(set(ended) & set(services)), now)
+    if "skip" in wanted:
+        skip_for_payers(tx, vault, business, payers, now)
+    if wanted & {"bill", "switch", "skip"}:
+        _issue(tx, vault, business, payers, now)
+    if "promise" in wanted:
+        settle_promises(tx, vault, payers, now)
+    if "arrive" in wanted:
+        note_arrivals(tx, vault, payers, now)
+    if wanted - {"arrive", "renew"}:
+        wanted |= _wanted(tx, business, payers, now)
+    if "dun" in wanted:
+        dun(tx, vault, payers, now)
+    if wanted & {"review", "renew"}:
+        refresh_access(tx, vault, services, now, because="time", renewed=True)
+    if wanted & {"dun", "promise", "bill"}:
+        _issue(tx, vault, business, payers, now)  # fees of the next minute
+    if "skip" in wanted:
+        skip_for_payers(tx, vault, business, payers, now)
     mine = message.c.subscriber_id == func.any(list(payers))
     tx.execute(update(message).where(mine, message.c.state == "queued").values(state="sent", sent_at=now))
 

@@ -4,7 +4,8 @@ from typing import Any
 
 import click
 
-from console.desk import ACTOR, Desk, desk_of_console, find_subscriber, one, whole
+from console.desk import ACTOR, Desk, desk_of_console, find_plan, find_subscriber, one, whole
+from console.services import ORDERS, service_add, service_show
 
 
 @click.group()
@@ -12,17 +13,21 @@ def service() -> None:
     """What changes in the life of a service; services are named by their login."""
 
 
+for _command in (service_add, service_show, *ORDERS):
+    service.add_command(_command)
+
+
 @service.command("change-plan")
 @click.argument("login")
-@click.argument("plan_id", type=int)
+@click.argument("plan_name", metavar="PLAN")
 @click.option("--at-boundary", is_flag=True, help="When the billed time is over, instead of now.")
 @click.option("--try", "try_out", is_flag=True, help="Only say what it would cost; nothing is changed.")
-def service_change_plan(login: str, plan_id: int, at_boundary: bool, try_out: bool) -> None:
-    """Put a service on another plan, now with exact proration or at the next boundary."""
+def service_change_plan(login: str, plan_name: str, at_boundary: bool, try_out: bool) -> None:
+    """Put a service on another PLAN (name or id), now with exact proration or at the next boundary."""
     from billing.changes import change_plan, preview_change
 
     with desk_of_console() as desk:
-        service_id = _service(desk, login)
+        service_id, plan_id = _service(desk, login), find_plan(desk, plan_name).id
         if try_out:
             found = preview_change(desk.tx, desk.vault, ACTOR, service_id, plan_id, at_boundary=at_boundary)
             click.echo(
@@ -229,7 +234,8 @@ def charge(number: str, amount: str, text: str, kind: str, tax: str, at_once: bo
             bill_on=desk.today if at_once else None,
             author=ACTOR,
         )
-    click.echo(f"{number} is charged {amount} with the next invoice.")
+    when = "by an invoice of its own, with the next run" if at_once else "with the next invoice"
+    click.echo(f"{number} is charged {amount} {when}.")
 
 
 @click.group()
@@ -258,13 +264,16 @@ def invoice_start_at(number: int, credit_notes: bool) -> None:
 def invoice_credit(number: str, reason: str, lines: tuple[str, ...]) -> None:
     """Write a credit note over an invoice: all of it that is left, or amounts of its lines."""
     from base import clock
+    from billing.credit_documents import load_credit_note
     from billing.credit_notes import credit_invoice
 
     with desk_of_console() as desk:
         invoice_id, currency = _invoice(desk, number)
         amounts = dict(_line(desk, invoice_id, currency, each) for each in lines) or None
         made = credit_invoice(desk.tx, desk.vault, desk.business, ACTOR, invoice_id, reason, clock.now(), amounts)
-    click.echo("Nothing is left to be given back." if made is None else f"A credit note over {number} is issued.")
+        note = None if made is None else load_credit_note(desk.tx, made)
+        given = "" if note is None else f"{note.number} gives back {desk.shown(note.total)} of {number}."
+    click.echo(given or f"Nothing of {number} is left to be given back.")
 
 
 @invoice.command("write-off")

@@ -92,8 +92,11 @@ def bill_report(day: str | None) -> None:
             click.echo(f"issued\t{each.invoices}\tnet {sums[0]}, tax {sums[1]}, total {sums[2]}")
             click.echo(f"charged\t{each.paid}\t{desk.shown(each.charged)} paid of them until now")
         for name, words in _WAYS.items():
-            if count := getattr(found.sent, name):
+            count = getattr(found.sent, name)
+            if count or (found.issued and name in ("mailed", "bounced")):  # none of these is an answer, too
                 click.echo(f"{words}\t{count}")
+        if found.issued and not found.failed:
+            click.echo("failed\t0")
         for word, rows in (("failed", found.failed), ("held back", found.held)):
             for number, name, sentence in rows:
                 click.echo(f"{word}\t{number}\t{name}\t{sentence}")
@@ -103,6 +106,8 @@ def bill_report(day: str | None) -> None:
             for begin in range(0, len(invoices), 500):
                 odd += judge_issued(desk.tx, desk.business, invoices[begin : begin + 500])
                 tell(min(begin + 500, len(invoices)), len(invoices))
+        if invoices and not odd:
+            click.echo("anomalies\t0")
         _show_anomalies(desk, odd)
 
 

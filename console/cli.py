@@ -14,12 +14,14 @@ from console.books import books
 from console.documents import logo, template
 from console.dunning import dunning, promise
 from console.imports import imports
+from console.invoices import statement
 from console.mail import mail
 from console.offers import coupon, plan, product, tax
 from console.outage import outage
 from console.prepaid import prepaid, voucher
 from console.preview import preview
 from console.reports import report
+from console.subscribers import payment, subscriber
 
 
 class Group(click.Group):
@@ -361,7 +363,7 @@ def story(as_json: bool) -> None:
 
 
 for command in (
-    bill, books, charge, coupon, dunning, imports, invoice, logo, mail, outage, plan, prepaid, preview, product,
-    promise, report, service, tax, template, voucher,
+    bill, books, charge, coupon, dunning, imports, invoice, logo, mail, outage, payment, plan, prepaid, preview,
+    product, promise, report, service, statement, subscriber, tax, template, voucher,
 ):  # fmt: skip
     main.add_command(command)

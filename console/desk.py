@@ -102,6 +102,18 @@ def find_subscriber(desk: Desk, number: str) -> int:
     return int(one(desk, query, f"There is no subscriber with the account number {number!r}.").id)
 
 
+def find_plan(desk: Desk, named: str) -> Any:
+    """The row of a plan by its name or its id; else a sentence."""
+    from sqlalchemy import or_, select
+
+    from base.offers import plan
+
+    same = plan.c.name == named
+    query = select(plan).where(or_(same, plan.c.id == int(named)) if named.isdecimal() else same)
+    # a name before an id that looks like it
+    return one(desk, query.order_by(~same).limit(1), f"There is no plan {named!r}; `tollkeeper plan list` shows them.")
+
+
 def find_tax_class(desk: Desk, name: str | None) -> int | None:
     """The id of a tax class by its name; else a sentence. None for none."""
     from sqlalchemy import select

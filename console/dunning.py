@@ -172,10 +172,34 @@ def dunning_resume(number: str) -> None:
     click.echo(f"{number} is dunned again.")
 
 
+@dunning.command("fees")
+@click.argument("number", required=False)
+def dunning_fees(number: str | None) -> None:
+    """List late fees and fees for coming back, the newest first; or those of the subscriber with account NUMBER."""
+    from base.money import Money
+    from billing.dunning.fees import list_fees
+
+    with desk_of_console() as desk:
+        found = list_fees(desk.tx, find_subscriber(desk, number) if number else None)
+        for row in found:
+            amount = Money(row.amount_minor, row.currency)
+            given = Money(int(row.given_minor), row.currency)
+            state = f"on {row.invoice}" if row.invoice else "waits for the next invoice"
+            if row.dropped_at is not None or given == amount:
+                state = "waived"
+            elif given:
+                state += f", {desk.shown(given)} given back"
+            click.echo(
+                f"{row.id:>6}  {row.number}  {row.name:30}  {row.on_day}  {desk.shown(amount):>10}  {row.text}: {state}"
+            )
+    if not found:
+        click.echo("No fees.")
+
+
 @dunning.command("waive")
 @click.argument("charge_id", type=int)
 def dunning_waive(charge_id: int) -> None:
-    """Give back a late fee or a reconnection fee (`charge list` names its number)."""
+    """Give back a late fee or a reconnection fee by its number (`dunning fees` names it)."""
     from base import clock
     from billing.dunning.fees import waive
 

@@ -20,7 +20,7 @@ def imports() -> None:
 @imports.command("example")
 @click.argument("kind")
 def example(kind: str) -> None:
-    """Print an example file of one KIND: subscribers, services, balances or payments."""
+    """Print an example file of one KIND: subscribers, services, products, balances or payments."""
     from billing.importers.examples import EXAMPLES
 
     if kind not in EXAMPLES:
@@ -50,6 +50,7 @@ def _add(kind: str, words: str, *more: Any) -> None:
 
 _add("subscribers", "Subscribers; their numbers are kept. Nobody is written to.")
 _add("services", "Services with login and plan, billed from the day on that the old system has not billed.")
+_add("products", "Add-ons and rented equipment of services, billed from where the old system stopped.")
 _add(
     "balances",
     "What subscribers owed on the day of the move (above zero), or had as credit (below).",

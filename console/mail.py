@@ -102,6 +102,66 @@ def contacts(number: str, email: str | None, name: str, kinds: tuple[str, ...], 
 
 
 @mail.command()
+@click.argument("number")
+@click.argument("delivery", type=click.Choice(["mail", "paper", "both"]))
+def delivery(number: str, delivery: str) -> None:
+    """Say how the subscriber with account NUMBER gets invoices, credit notes and reminders: mail, paper, or both."""
+    from billing import contacts as book
+
+    with desk_of_console() as desk:
+        book.set_delivery(desk.tx, "console", book.find_subscriber(desk.tx, number), delivery)
+    click.echo(f"{number} gets invoices and reminders by {'mail and paper' if delivery == 'both' else delivery}.")
+
+
+@mail.command("print")
+@click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--two-sided", is_flag=True, help="Every letter begins on a front page.")
+def print_paper(file: Path | None, two_sided: bool) -> None:
+    """Write all that waits for paper into the PDF FILE, in post order, once; without FILE say what waits.
+
+    What is in the file counts as printed and posted today: keep it until the letters are in the post.
+    """
+    import os
+
+    from base import clock
+    from billing.print_batch import print_batch, waiting_for_paper
+    from billing.refused import Refused
+    from console.progress import progress_bar
+
+    with desk_of_console() as desk:
+        vault = desk.vault
+        waiting = waiting_for_paper(desk.tx)
+    if file is None or not waiting:
+        click.echo("\n".join(f"{kind}\t{count}" for kind, count in waiting.items()) or "Nothing waits for paper.")
+        return
+
+    def keep(pdf: bytes) -> None:
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+            out.write(pdf)
+            out.flush()
+            os.fsync(out.fileno())
+
+    try:
+        with progress_bar("Drawing") as tell:
+            batch = print_batch(vault, "console", clock.now(), keep, two_sided=two_sided, tell=tell)
+    except OSError as error:
+        raise click.ClickException(f"{file} cannot be written ({error.strerror}): nothing is printed.") from None
+    except Refused as refused:
+        raise click.ClickException(str(refused)) from None
+    if batch.letters:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(batch.kinds.items()))
+        click.echo(f"{file}: {batch.letters} letters to {batch.recipients} recipients, {batch.pages} pages ({kinds}).")
+    else:
+        click.echo("Nothing could be printed.")
+    if batch.fees:
+        click.echo(f"{batch.fees} paper fees go on the next invoices.")
+    if batch.settled:
+        click.echo(f"{batch.settled} reminders are not needed any more: what they are about is paid.")
+    for number, name, why in batch.waiting:
+        click.echo(f"waits\t{number}\t{name}\t{why}")
+
+
+@mail.command()
 @click.option("--clear", default=None, help="Write to this address again.")
 def bad(clear: str | None) -> None:
     """List the addresses that take no mail, with the reason; --clear ADDRESS takes one off the list."""

@@ -1,19 +1,31 @@
 """`tollkeeper plan` and `tax`: what is sold, for how much, and how it is taxed."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from console.desk import ACTOR, desk_of_console, find_subscriber, find_tax_class, whole
+from console.desk import ACTOR, desk_of_console, find_plan, find_subscriber, find_tax_class, whole
 from console.profiles import plan_profile
 
-CYCLES = {
+if TYPE_CHECKING:
+    from base.calendar import Unit
+
+CYCLES: "dict[str, tuple[Unit, int]]" = {
+    "hour": ("hour", 1),
+    "day": ("day", 1),
     "week": ("week", 1),
     "month": ("month", 1),
     "quarter": ("month", 3),
     "half-year": ("month", 6),
     "year": ("month", 12),
 }
+
+
+def _cycle(text: str) -> "tuple[Unit, int]":
+    """A cycle by its name, such as quarter, or as a number of days (30) or of hours (3h)."""
+    if text in CYCLES:
+        return CYCLES[text]
+    return ("hour", whole(text[:-1])) if text.endswith("h") else ("day", whole(text))
 
 
 @click.group()
@@ -48,7 +60,11 @@ def plan_list() -> None:
 @plan.command("add")
 @click.argument("name")
 @click.argument("price")
-@click.option("--every", default="month", help="week, month, quarter, half-year, year, or a number of days.")
+@click.option(
+    "--every",
+    default="month",
+    help="hour, day, week, month, quarter, half-year, year, a number of days, or hours as 3h.",
+)
 @click.option("--down", "down", type=int, required=True, help="Mbit/s; 0: not limited.")
 @click.option("--up", "up", type=int, required=True, help="Mbit/s; 0: not limited.")
 @click.option("--tax", default="0", help="Percent of the one tax that it bears (0).")
@@ -63,19 +79,21 @@ def plan_list() -> None:
 @click.option("--prepaid", is_flag=True, help="Each period is paid from the balance; without balance it is over.")
 @click.option("--until-midnight", is_flag=True, help="A prepaid period ends at midnight, not at the time it began.")
 @click.option("--pool", default=None, help="Address pool that the NASes know.")
+@click.option("--currency", default=None, help="Of its prices; default: yours.")
 def plan_add(name: str, price: str, every: str, down: int, up: int, **more: Any) -> None:
     """Add something that can be bought."""
     from base.calendar import Cycle
     from billing.plans import add_plan
 
     with desk_of_console() as desk:
-        fees = {key: more[key] and desk.money(more[key]) for key in ("setup_fee", "early_end_fee")}
+        currency = more["currency"] and more["currency"].upper()
+        fees = {key: more[key] and desk.money(more[key], currency) for key in ("setup_fee", "early_end_fee")}
         plan_id = add_plan(
             desk.tx,
             ACTOR,
             name=name,
-            price=desk.money(price),
-            cycle=Cycle(*CYCLES[every]) if every in CYCLES else Cycle("day", whole(every)),  # type: ignore[arg-type]
+            price=desk.money(price, currency),
+            cycle=Cycle(*_cycle(every)),
             tax_percent=more["tax"],
             tax_class_id=find_tax_class(desk, more["tax_class"]),
             price_inclusive=more["inclusive"],
@@ -94,40 +112,41 @@ def plan_add(name: str, price: str, every: str, down: int, up: int, **more: Any)
 
 
 @plan.command("price")
-@click.argument("plan_id", type=int)
+@click.argument("plan_name", metavar="PLAN")
 @click.argument("price")
 @click.option("--from", "valid_from", default=None, help="First day of periods that cost it; default: today.")
-def plan_price(plan_id: int, price: str, valid_from: str | None) -> None:
+def plan_price(plan_name: str, price: str, valid_from: str | None) -> None:
     """Change a price from a day on; what was billed stays as it is."""
     from billing.plans import change_price
 
     with desk_of_console() as desk:
         day = desk.day(valid_from)
-        change_price(desk.tx, ACTOR, plan_id, desk.money(price), day, today=desk.today)
+        row = find_plan(desk, plan_name)
+        change_price(desk.tx, ACTOR, row.id, desk.money(price, row.currency), day, today=desk.today)
     click.echo(f"Periods that begin on {day} or later cost {price}.")
 
 
 @plan.command("while-walled")
-@click.argument("plan_id", type=int)
+@click.argument("plan_name", metavar="PLAN")
 @click.argument("how", type=click.Choice(["bill", "stop", "days"]))
 @click.option("--after", "stop_days", type=int, default=0, help="With stop: days that are billed all the same (0).")
-def plan_while_walled(plan_id: int, how: str, stop_days: int) -> None:
+def plan_while_walled(plan_name: str, how: str, stop_days: int) -> None:
     """Say what is billed while debt walls a service in: all, nothing new after some days, or only the days used."""
     from billing.walled import set_walled_billing
 
     with desk_of_console() as desk:
-        set_walled_billing(desk.tx, ACTOR, plan_id, how, stop_days)
+        set_walled_billing(desk.tx, ACTOR, find_plan(desk, plan_name).id, how, stop_days)
     click.echo(f"While walled: {how}{f' after {stop_days} days' if how == 'stop' else ''}.")
 
 
 @plan.command("retire")
-@click.argument("plan_id", type=int)
-def plan_retire(plan_id: int) -> None:
+@click.argument("plan_name", metavar="PLAN")
+def plan_retire(plan_name: str) -> None:
     """Sell a plan no longer; who has it keeps it."""
     from billing.plans import retire
 
     with desk_of_console() as desk:
-        retire(desk.tx, ACTOR, plan_id, desk.today)
+        retire(desk.tx, ACTOR, find_plan(desk, plan_name).id, desk.today)
     click.echo("It is no longer sold.")
 
 
@@ -250,12 +269,13 @@ def tax_change(name: str, rates: tuple[str, ...], valid_from: str) -> None:
 @click.option("--because", "reason", default="", help="Needed for exempt: what the documents say.")
 def tax_treat(number: str, treatment: str, country: str, tax_number: str, reason: str) -> None:
     """Say how the subscriber with account NUMBER is taxed from the next bill on."""
-    from billing.tax_numbers import ask_vies, set_tax_treatment
+    from billing.tax_numbers import ask_vies, seller_country, set_tax_treatment
 
     with desk_of_console() as desk:
         set_tax_treatment(
             desk.tx, ACTOR, find_subscriber(desk, number), treatment,
-            tax_number=tax_number, country=country, reason=reason, today=desk.today, vies=ask_vies,
+            tax_number=tax_number, country=country, reason=reason, today=desk.today,
+            seller=seller_country(desk.business), vies=ask_vies,
         )  # fmt: skip
     click.echo(f"{number} is taxed as {treatment} from the next bill on.")
 

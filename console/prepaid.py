@@ -137,13 +137,16 @@ def batch_sell(name: str, amount: str | None, method: str) -> None:
 @batch.command("void")
 @click.argument("name")
 @click.option("--because", "reason", required=True, help="For the record.")
-def batch_void(name: str, reason: str) -> None:
-    """Take the vouchers of a batch no longer; what was redeemed stays."""
+@click.option("--paid-back", default=None, help="What whoever bought them gets back; default: nothing.")
+@click.option("--by", "method", default="cash", show_default=True, help="cash or transfer.")
+def batch_void(name: str, reason: str, paid_back: str | None, method: str) -> None:
+    """Take the vouchers of a batch no longer; what was redeemed stays, what was sold is booked out."""
     from base import clock
     from billing.prepaid.vouchers import void_batch
 
     with desk_of_console() as desk:
-        left = void_batch(desk.tx, ACTOR, name, reason, clock.now())
+        back = None if paid_back is None else desk.money(paid_back)
+        left = void_batch(desk.tx, ACTOR, name, reason, clock.now(), today=desk.today, paid_back=back, method=method)
     click.echo(f"{left} vouchers are void.")
 
 

@@ -21,8 +21,9 @@ from base.nas import add_nas, set_coa_port
 from base.settings import WrongSetting, settings
 from base.tables import job, nas
 from billing.apply import due_for_review, refresh_access
+from billing.dunning.arrivals import arrived_payers, note_arrivals
 from billing.dunning.policies import load_policies
-from billing.dunning.run import arrived_payers, due_payers, dun, note_arrivals
+from billing.dunning.run import due_payers, dun
 from billing.invoices import Invoice, load_invoice
 from billing.issue import due_subscribers, issue_for_subscribers
 from billing.payments import record_payment

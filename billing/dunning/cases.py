@@ -1,11 +1,12 @@
 """Who is dunned and how far it has come, loaded many payers at a time: for the run, for access, and for people."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Any
 
-from sqlalchemy import Connection, Select, func, select, union
+from sqlalchemy import Connection, Row, Select, func, select, union
 
 from base.business import Business
 from base.calendar import local_date
@@ -14,8 +15,8 @@ from base.tables import service, subscriber
 from billing.dunning.doubt import doubts
 from billing.dunning.policies import Policies, load_policies
 from billing.dunning.policy import Policy
-from billing.dunning.rules import Case, Notice
-from billing.dunning.tables import dunning_group, dunning_notice, dunning_step, exemption, promise
+from billing.dunning.rules import Case, Notice, mark_lapsed
+from billing.dunning.tables import dunning_group, dunning_notice, dunning_step, dunning_wall, exemption, promise
 from billing.tables import charge, credit_note_line, invoice, invoice_line, open_item
 
 
@@ -38,6 +39,16 @@ class Payer:
     "A reconnection fee that has to be paid first is open."
     cases: tuple[Case, ...]
     "The one due first at the front."
+
+    @property
+    def minimum(self) -> int:
+        """Minor units of their currency; who is overdue with less is left alone."""
+        return self.policy.minimum if self.currency == self.policy.currency else 0
+
+    def by(self, policy: Policy) -> "Payer":
+        """The same payer, dunned by a policy: which notices hold depends on its minimum."""
+        payer = replace(self, policy=policy)
+        return replace(payer, cases=mark_lapsed(payer.cases, payer.minimum))
 
 
 def load_payers(
@@ -79,7 +90,7 @@ def load_payers(
             doubt_until=doubtful.get(row.id),
             demanded=row.id in demanded and policies.of(row.policy_id).reconnection_first,
             cases=cases.get(row.id, ()),
-        )
+        ).by(policies.of(row.policy_id))
         for row in tx.execute(query)
     }
 
@@ -104,13 +115,17 @@ def demanding(tx: Connection, payer_ids: Collection[int]) -> set[int]:
 
 
 def _demanded(ids: list[int]) -> Select[tuple[int]]:
+    """Fees are paid last: one that was not waived is open while anything is of its invoice, whatever else is on it."""
+    waived = select(func.sum(credit_note_line.c.net_minor)).where(
+        credit_note_line.c.invoice_line_id == invoice_line.c.id
+    )
     return (
         select(open_item.c.subscriber_id)
-        .join(invoice_line, invoice_line.c.invoice_id == open_item.c.invoice_id)
-        .join(charge, charge.c.id == invoice_line.c.charge_id)
+        .join(charge, charge.c.invoice_id == open_item.c.invoice_id)
+        .join(invoice_line, invoice_line.c.charge_id == charge.c.id)
         .where(
             open_item.c.subscriber_id == func.any(ids),
-            ~open_item.c.dunned,
+            invoice_line.c.net_minor > func.coalesce(waived.scalar_subquery(), 0),
             charge.c.kind == "reconnection",
             charge.c.bill_on.is_not(None),
         )
@@ -138,11 +153,16 @@ def _cases(tx: Connection, ids: list[int]) -> dict[int, tuple[Case, ...]]:
         select(dunning_notice).where(dunning_notice.c.invoice_id == func.any(invoices)).order_by(dunning_notice.c.id)
     )
     for each in tx.execute(found):
+        letters.setdefault(each.invoice_id, set()).add(each.message_key)
+        if each.withdrawn_at is not None:
+            continue
         returned = each.arrived_on is None and each.in_time is False
         notice = Notice(each.act, each.on_day, each.message_key, each.arrived_on, bool(each.in_time), returned)
         notices.setdefault(each.invoice_id, {})[each.act] = notice
-        letters.setdefault(each.invoice_id, set()).add(each.message_key)
     fees = _fees(tx, invoices)
+    walls: dict[int, list[Row[Any]]] = {}
+    for wall in tx.execute(select(dunning_wall).where(dunning_wall.c.invoice_id == func.any(invoices))):
+        walls.setdefault(wall.invoice_id, []).append(wall)
     cases: dict[int, tuple[Case, ...]] = {}
     for row in rows:
         left = Money(row.open_minor, row.currency)
@@ -159,6 +179,8 @@ def _cases(tx: Connection, ids: list[int]) -> dict[int, tuple[Case, ...]]:
             notices=notices.get(row.invoice_id, {}),
             letters=len(letters.get(row.invoice_id, ())),
             fee_charged=row.invoice_id in bore,
+            walled_on=min((wall.on_day for wall in walls.get(row.invoice_id, ())), default=None),
+            walled_now=any(wall.back_on is None for wall in walls.get(row.invoice_id, ())),
         )
         cases[row.subscriber_id] = (*cases.get(row.subscriber_id, ()), case)
     return cases

@@ -9,7 +9,7 @@ from base.access import AccessLevel, Reason
 from base.business import Business
 from billing.decide import Debt, Owed
 from billing.dunning.cases import Payer, announced, load_payers
-from billing.dunning.rules import Case
+from billing.dunning.rules import Case, enough_since
 from billing.tables import invoice_line
 
 
@@ -49,11 +49,10 @@ def reached(reasons: Collection[str]) -> AccessLevel:
 
 def debt_of(payer: Payer, cases: Collection[Case]) -> Debt:
     """What these cases of a payer come to."""
-    policy = payer.policy
     return Debt(
         invoices=tuple(_owed(payer, case) for case in cases),
-        minimum=policy.minimum if payer.currency == policy.currency else 0,
-        window=policy.window,
+        enough_since=enough_since(payer.cases, payer.minimum),
+        window=payer.policy.window,
         held_until=payer.held_until,
         doubt_until=payer.doubt_until,
         demanded=payer.demanded,
@@ -70,6 +69,8 @@ def _owed(payer: Payer, case: Case) -> Owed:
         reduce_on=named.get("reduce"),
         wall_on=named.get("wall"),
         awaited=tuple(each.on for each in notices if each.arrived_on is None),
+        lapsed=frozenset(f"{each.act}_on" for each in notices if each.lapsed),
+        walled=case.walled_on is not None,
     )
 
 

@@ -12,6 +12,7 @@ from base.calendar import local_date
 from base.crypto import Vault
 from base.tables import subscriber
 from billing.apply import refresh_payers
+from billing.dunning.agenda import forget
 from billing.dunning.tables import exemption
 from billing.refused import need
 from billing.settle import lock_subscribers
@@ -45,6 +46,7 @@ def exempt(
         .on_conflict_do_update(index_elements=["subscriber_id", "from_on"], set_=values)
     )
     detail = {"until": str(until_on), "reason": reason.strip()}
+    forget(tx, [subscriber_id])
     trail.record(tx, actor, "dunning.exempted", subject="subscriber", subject_id=subscriber_id, detail=detail)
     refresh_payers(tx, vault, {subscriber_id}, now, actor)
 
@@ -58,6 +60,7 @@ def end_exemption(
     running = (exemption.c.subscriber_id == subscriber_id, exemption.c.until_on > today)
     ended = tx.execute(update(exemption).where(*running).values(until_on=today)).rowcount
     need(ended, "This subscriber is not exempt from dunning.", "subscriber_id")
+    forget(tx, [subscriber_id])
     trail.record(tx, actor, "dunning.exemption_ended", subject="subscriber", subject_id=subscriber_id)
     refresh_payers(tx, vault, {subscriber_id}, now, actor)
 

@@ -23,10 +23,13 @@ def write_letter(
     key: str,
     named: Mapping[str, date],
     fee: Money | None,
+    ahead: Money | None,
     owed: Money,
     today: date,
 ) -> Outgoing:
-    """The message of a step: `named` are the dates it announces, `fee` what was added with it."""
+    """The message of a step: `named` are the dates it announces, `fee` what was added with it,
+    `ahead` the fee of the next message; both with tax.
+    """
     since = walled_since(payer, today)
     letter = reminder_letter(
         business,
@@ -41,7 +44,7 @@ def write_letter(
         end_on=named.get("end"),
         today=today,
         fee=fee,
-        fee_ahead=_fee_ahead(payer, case, step),
+        fee_ahead=ahead,
         link=f"{settings().public_url}/invoices/{case.invoice_id}",
         language=payer.language,
         sources=sources,
@@ -51,17 +54,12 @@ def write_letter(
 
 def walled_since(payer: Payer, today: date) -> date | None:
     """The day on which debt walled this payer's services in; None: it has not."""
-    days = [
-        notice.on
-        for case in payer.cases
-        for notice in case.notices.values()
-        if notice.act == "wall" and notice.in_time and notice.on <= today
-    ]
+    days = [case.walled_on for case in payer.cases if case.walled_now and case.walled_on is not None]
     return min(days, default=None) if payer.at_stake else None
 
 
-def _fee_ahead(payer: Payer, case: Case, step: Step) -> Money | None:
-    """The fee that the next message will bring."""
+def fee_ahead(payer: Payer, case: Case, step: Step) -> Money | None:
+    """The fee that the next message will bring, without tax."""
     later = payer.policy.steps[payer.policy.place(step.act) + 1 :]
     following = next((each for each in later if each.act in MESSAGES), None)
     if following is None or following.fee is None or case.fee_charged:

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from base import trail
 from base.business import Business
 from base.tables import subscriber
+from billing.dunning.agenda import forget_all
 from billing.dunning.policy import Policy, check_policy, steps_from_json, steps_to_json
 from billing.dunning.tables import dunning_group, dunning_policy, holiday
 from billing.dunning.window import Window
@@ -75,6 +76,7 @@ def save_policy(tx: Connection, actor: str, policy: Policy) -> int:
         changed = update(dunning_policy).where(dunning_policy.c.id == policy.id).values(values)
         policy_id = tx.scalar(changed.returning(dunning_policy.c.id))
         need(policy_id is not None, "There is no such dunning policy.", "id")
+        forget_all(tx)
     else:
         policy_id = tx.scalar(insert(dunning_policy).values(values).returning(dunning_policy.c.id))
     assert policy_id is not None
@@ -104,6 +106,7 @@ def assign(tx: Connection, actor: str, subscriber_ids: Collection[int], policy: 
         statement = upsert(dunning_group)
         changed = {"policy_id": statement.excluded.policy_id}
         tx.execute(statement.on_conflict_do_update(index_elements=["subscriber_id"], set_=changed), rows)
+    forget_all(tx, known)
     detail = {"policy": None if policy is None else policy.name}
     for each in sorted(known):
         trail.record(tx, actor, "dunning.assigned", subject="subscriber", subject_id=each, detail=detail)

@@ -60,7 +60,7 @@ def compare(tx: Connection, business: Business, policy: Policy, now: datetime) -
     today = local_date(now, business.zone)
     hits, acts = [], dict[str, int]()
     for payer in sorted(ours, key=lambda payer: payer.number):
-        other = replace(payer, policy=changed)
+        other = payer.by(changed)
         for act in due_acts(other, today, fees_wait=False):
             acts[act.step.act] = acts.get(act.step.act, 0) + 1
         hit = Hit(
@@ -87,5 +87,7 @@ def _next(payer: Payer, today: date) -> str:
 
 def _level(payer: Payer, business: Business, now: datetime) -> AccessLevel:
     """What their debt lets a service have that has nothing else against it."""
-    facts = Facts(0, date.min, None, "none", business.zone, debt_of(payer, payer.cases))
+    walled = any(case.walled_now for case in payer.cases)
+    debt = replace(debt_of(payer, payer.cases), already=AccessLevel.WALLED if walled else AccessLevel.FULL)
+    facts = Facts(0, date.min, None, "none", business.zone, debt)
     return decide_access(facts, now).level

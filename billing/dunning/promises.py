@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from datetime import date, datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, exists, func, insert, or_, select, update
 
 from base import trail
 from base.business import Business, load_business
@@ -12,6 +12,7 @@ from base.crypto import Vault
 from base.money import total
 from base.settings import settings
 from billing.apply import refresh_payers
+from billing.dunning.agenda import forget
 from billing.dunning.cases import Payer, load_payers
 from billing.dunning.tables import promise
 from billing.letters import promise_letter
@@ -19,7 +20,7 @@ from billing.mail_sources import load_sources
 from billing.outbox import Outgoing, queue_all
 from billing.refused import need
 from billing.settle import lock_subscribers
-from billing.tables import open_item
+from billing.tables import allocation, open_item
 
 YEAR = timedelta(days=365)
 STAFF_DAYS = 90  # that staff may grant at most
@@ -72,6 +73,7 @@ def make_promise(
     key = f"promise_accepted:{promise_id}"
     queue_all(tx, business, [Outgoing(subscriber_id, "promise_accepted", key, letter.subject, letter.body)])
     detail = {"promise_id": promise_id, "until": str(until_on), "amount_minor": amount.minor}
+    forget(tx, [subscriber_id])
     trail.record(tx, actor, "promise.made", subject="subscriber", subject_id=subscriber_id, detail=detail)
     refresh_payers(tx, vault, {subscriber_id}, now, actor)
     return int(promise_id)
@@ -86,22 +88,24 @@ def decided_payers(tx: Connection, today: date) -> list[int]:
 def settle_promises(tx: Connection, vault: Vault, payer_ids: Collection[int], now: datetime) -> list[int]:
     """Note which promises of these were kept, as soon as they were, and which broken, after their last day.
 
-    Returns the subscribers with such a promise.
+    One whose debt was written off, or taken back by credit notes alone, is neither: void. Returns the subscribers with
+    such a promise.
     """
     ids = lock_subscribers(tx, payer_ids)  # from here on no money comes between
     today = local_date(now, load_business(tx, vault).zone)
     rows = tx.execute(
-        select(promise, _owing().label("owing"))
+        select(promise, _owing().label("owing"), _given_up().label("given_up"))
         .where(promise.c.state == "open", promise.c.subscriber_id == func.any(ids))
         .order_by(promise.c.id)
     ).all()
     decided = [row for row in rows if not row.owing or row.until_on < today]
     for row in decided:
-        state = "broken" if row.owing else "kept"
+        state = "broken" if row.owing else "void" if row.given_up else "kept"
         tx.execute(update(promise).where(promise.c.id == row.id).values(state=state, decided_on=today))
         detail = {"promise_id": row.id, "until": str(row.until_on)}
         subject = row.subscriber_id
         trail.record(tx, "system", f"promise.{state}", subject="subscriber", subject_id=subject, detail=detail)
+    forget(tx, {row.subscriber_id for row in decided})
     refresh_payers(tx, vault, {row.subscriber_id for row in decided}, now, "promise")
     return [row.subscriber_id for row in decided]
 
@@ -109,6 +113,19 @@ def settle_promises(tx: Connection, vault: Vault, payer_ids: Collection[int], no
 def _owing() -> ColumnElement[bool]:
     """Whether something of what was promised is still open."""
     return select(open_item.c.invoice_id).where(open_item.c.invoice_id == func.any(promise.c.invoice_ids)).exists()
+
+
+def _given_up() -> ColumnElement[bool]:
+    """Whether what was promised was written off, or settled without any money since."""
+    written = select(func.sum(allocation.c.amount_minor)).where(  # what is taken back of a write-off is negative
+        allocation.c.invoice_id == func.any(promise.c.invoice_ids), allocation.c.write_off_id.is_not(None)
+    )
+    paid = exists().where(
+        allocation.c.invoice_id == func.any(promise.c.invoice_ids),
+        allocation.c.payment_id.is_not(None),
+        allocation.c.created_at >= promise.c.created_at,
+    )
+    return or_(func.coalesce(written.scalar_subquery(), 0) > 0, ~paid)
 
 
 def _check_limits(tx: Connection, payer: Payer, today: date, until_on: date, invoice_ids: list[int]) -> None:

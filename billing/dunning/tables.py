@@ -82,7 +82,30 @@ dunning_notice = Table(
     Column("arrived_on", Date),  # accepted by a server, or printed
     Column("in_time", Boolean),  # as the policy of then wanted it; NULL: not arrived; false without a day: it came back
     instant("created_at"),
+    instant("withdrawn_at", nullable=True),  # from then on it counts for nothing, even where its message left after all
     Index("ix_dunning_notice_waiting", "id", postgresql_where=text("arrived_on IS NULL")),
+)
+
+# The services that an invoice has walled in, and what coming back costs: once for a debt, however often the wall opens
+# and closes meanwhile. Writer: billing.dunning.walls. Reader: billing.dunning.debts.
+dunning_wall = Table(
+    "dunning_wall",
+    metadata,
+    Column("invoice_id", BigInteger, ForeignKey("invoice.id"), primary_key=True),
+    Column("service_id", BigInteger, ForeignKey("service.id"), primary_key=True),
+    Column("on_day", Date, nullable=False),  # the first time
+    Column("back_on", Date),  # NULL: it is walled in now
+    Column("charge_id", BigInteger, ForeignKey("charge.id")),  # the fee for coming back
+    Index("ix_dunning_wall_service", "service_id"),
+)
+
+# When the run looks at an invoice again; one without a row is looked at as soon as it is due. Whatever may bring a step
+# forward deletes the row. Writer: billing.dunning.agenda.
+dunning_look = Table(
+    "dunning_look",
+    metadata,
+    Column("invoice_id", BigInteger, ForeignKey("invoice.id"), primary_key=True),
+    Column("look_on", Date, nullable=False),
 )
 
 # Subscribers who said when they will pay. Writer: billing.dunning.promises. Reader: billing.facts.
@@ -96,7 +119,7 @@ promise = Table(
     Column("amount_minor", BigInteger, nullable=False),
     Column("currency", Text, nullable=False),
     Column("invoice_ids", ARRAY(BigInteger), nullable=False),  # it is kept when none of them is open
-    Column("state", Text, nullable=False, server_default="open"),  # open, kept, broken
+    Column("state", Text, nullable=False, server_default="open"),  # open, kept, broken, void: given up or taken back
     Column("decided_on", Date),
     Column("author", Text, nullable=False),
     instant("created_at"),

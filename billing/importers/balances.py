@@ -19,6 +19,8 @@ from base import jobs
 from base.bulk import copy_rows, take_ids
 from base.i18n import decimal_text
 from base.money import Money
+from base.offers import plan
+from base.tables import service
 from billing.apply import refresh_payers
 from billing.dunning.cases import announced
 from billing.dunning.policies import load_policies
@@ -29,7 +31,9 @@ from billing.importers.rows import BALANCES, Balance, check_balance
 from billing.importers.work import Work
 from billing.ledger import Entry, Posting, post_all
 from billing.numbers import next_numbers
+from billing.own_words import say
 from billing.paper import buyer_of, seller_of
+from billing.prepaid.renewal import renew_and_refresh
 from billing.settle import add_open_items, apply_credits, lock_subscribers
 from billing.tables import invoice, invoice_line, open_credit, payment, series
 
@@ -97,10 +101,13 @@ def write(work: Work, rows: Sequence[New]) -> None:
 
 
 def finish(work: Work) -> None:
-    """Let credit settle what is open, also where one of the two was here before."""
+    """Let credit settle what is open, also where one of the two was here before, and buy prepaid time with it."""
     payers = sorted(work.touched)
     named = announced(work.tx, payers)
     apply_credits(work.tx, payers, work.now, work.today)
+    prepaid = select(service.c.id).join(plan, plan.c.id == service.c.plan_id)
+    waiting = prepaid.where(plan.c.prepaid, service.c.payer_id == func.any(payers)).order_by(service.c.id)
+    renew_and_refresh(work.tx, work.vault, list(work.tx.scalars(waiting)), work.now, because=f"import:{work.actor}")
     # what was not announced takes nothing away, so nobody else's access can differ
     refresh_payers(work.tx, work.vault, named, work.now, because=f"import:{work.actor}")
 
@@ -223,7 +230,7 @@ def _add_debts(work: Work, rows: Sequence[New]) -> None:
             "invoice_id": invoice_id,
             "position": 1,
             "kind": "opening",
-            "text": f"Open of invoice {each.number}",
+            "text": say(f"Open of invoice {each.number}", each.payer.language or work.business.language),
             "quantity": 1,
             "amount_minor": each.row.amount.minor,
             "inclusive": True,

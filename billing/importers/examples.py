@@ -9,10 +9,16 @@ number,name,email,phone,address,language,country,currency,billing_day,delivery,t
 1003,Carlos Ruiz,,,,es,ES,EUR,15,paper,,,
 """,
     "services": """\
-subscriber,login,password,plan,starts_on,paid_until,address,price,price_reason,contract_until
-1001,anna,correct-horse,Home 100,2023-03-17,2026-12-01,,,,
-1002,backhaus,battery-staple,Home 100,2024-06-01,2027-01-01,192.0.2.17,24.90,Agreed in 2024,2027-06-01
-1003,carlos,tinta-china,Home 100,2027-01-15,2027-01-15,,,,
+subscriber,login,password,plan,starts_on,paid_until,address,price,price_reason,contract_until,payer
+1001,anna,correct-horse,Home 100,2023-03-17,2026-12-01,,,,,
+1002,backhaus,battery-staple,Home 100,2024-06-01,2027-01-01,192.0.2.17,24.90,Agreed in 2024,2027-06-01,
+1003,carlos,tinta-china,Home 100,2027-01-15,2027-01-15,,,,,1002
+""",
+    "products": """\
+login,product,quantity,paid_until,price
+anna,Static address,1,,
+backhaus,Static address,4,2027-01-01,4.00
+carlos,Router,,,
 """,
     "balances": """\
 subscriber,number,issued_on,due_on,amount

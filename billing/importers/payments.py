@@ -13,7 +13,7 @@ from billing.importers.reader import Raw
 from billing.importers.rows import PAYMENTS, Payment, check_payment
 from billing.importers.work import Work
 from billing.ledger import first_open_day
-from billing.payments import record_payment
+from billing.payments import Incoming, record_payments
 from billing.settle import lock_subscribers
 from billing.tables import invoice, payment
 
@@ -75,14 +75,24 @@ def begin(work: Work) -> None:
 
 
 def write(work: Work, rows: Sequence[New]) -> None:
-    """Record them as if a person had done it: receipts, mails and access follow."""
-    for each in rows:
-        record_payment(
-            work.tx, work.vault, work.business,
-            subscriber_id=each.payer.id, amount=each.row.amount, method=each.row.method, author=work.actor,
-            gateway_id=each.key, invoice_ids=() if each.invoice_id is None else (each.invoice_id,),
-            note=each.row.note, now=work.now, received_on=each.row.day,
-        )  # fmt: skip
+    """Record them as if a person had done it, in the order of the file: receipts, mails and access follow."""
+    left = list(rows)
+    while left:  # each time one of everybody's
+        turn: list[New] = []
+        later: list[New] = []
+        paid: set[int] = set()
+        for each in left:
+            (later if each.payer.id in paid else turn).append(each)
+            paid.add(each.payer.id)
+        incoming = [
+            Incoming(
+                each.payer.id, each.row.amount, each.row.method, each.row.day, each.key,
+                () if each.invoice_id is None else (each.invoice_id,), each.row.note,
+            )
+            for each in turn
+        ]  # fmt: skip
+        record_payments(work.tx, work.vault, work.business, incoming, author=work.actor, now=work.now)
+        left = later
 
 
 def finish(work: Work) -> None:

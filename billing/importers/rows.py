@@ -27,7 +27,11 @@ SUBSCRIBERS = (
 )
 SERVICES = (
     *(Column(name, required=True) for name in ("subscriber", "login", "password", "plan", "starts_on")),
-    *map(Column, ("paid_until", "address", "price", "price_reason", "contract_until")),
+    *map(Column, ("paid_until", "address", "price", "price_reason", "contract_until", "payer")),
+)
+PRODUCTS = (
+    *(Column(name, required=True) for name in ("login", "product")),
+    *map(Column, ("quantity", "from_on", "paid_until", "until_on", "price")),
 )
 BALANCES = (
     Column("subscriber", required=True),
@@ -79,6 +83,22 @@ class Service:
     price: str
     price_reason: str
     contract_until: date | None
+    payer: str
+    "'': the subscriber."
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """An add-on or rented equipment of a service; the price is still text, as that of a service is."""
+
+    line: int
+    login: str
+    product: str
+    quantity: int
+    from_on: date | None
+    paid_until: date | None
+    until_on: date | None
+    price: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +188,7 @@ def check_service(cells: Cells, today: date) -> Service | None:
         "subscriber": cells.text("subscriber", most=40, required=True),
         "plan": cells.text("plan", required=True),
         "contract_until": cells.day("contract_until"),
+        "payer": cells.text("payer", most=40),
     }
     if cells.faults or starts_on is None:
         return None
@@ -175,6 +196,21 @@ def check_service(cells: Cells, today: date) -> Service | None:
         line=cells.line, login=login, password=password, starts_on=starts_on, paid_until=paid_until,
         address=address, price=price, price_reason=reason, **found,  # type: ignore[arg-type]
     )  # fmt: skip
+
+
+def check_product(cells: Cells) -> Product | None:
+    """An add-on; what is empty of its days is as the service says."""
+    found = Product(
+        line=cells.line,
+        login=cells.text("login", most=253, required=True),
+        product=cells.text("product", required=True),
+        quantity=cells.whole("quantity", 1, 10_000) or 1,
+        from_on=cells.day("from_on"),
+        paid_until=cells.day("paid_until"),
+        until_on=cells.day("until_on"),
+        price=cells.text("price"),
+    )
+    return None if cells.faults else found
 
 
 def check_balance(cells: Cells, currency: str, today: date) -> Balance | None:

@@ -21,7 +21,7 @@ from base.business import Business
 from base.calendar import local_date
 from base.crypto import Vault
 from base.money import Money
-from billing.importers import balances, payments, services, subscribers
+from billing.importers import balances, payments, products, services, subscribers
 from billing.importers.cells import Fault
 from billing.importers.reader import Raw, Reading, Sheet, Unreadable, open_sheet, read_rows
 from billing.importers.work import Work
@@ -30,6 +30,7 @@ from billing.refused import Refused, need
 KINDS: dict[str, ModuleType] = {
     "subscribers": subscribers,
     "services": services,
+    "products": products,
     "balances": balances,
     "payments": payments,
 }

@@ -2,23 +2,24 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row, func, select
 
 from base import tables
 from base.bulk import copy_rows, learn_sizes, take_ids
-from base.calendar import Cycle
+from base.calendar import Cycle, local_midnight
 from base.money import Money
 from base.offers import plan, service_plan
 from billing.anchors import anchor_after, is_boundary
-from billing.apply import refresh_access
 from billing.importers.cells import parse_amount
 from billing.importers.reader import Raw
 from billing.importers.rows import SERVICES, Service, check_service
 from billing.importers.work import Work
+from billing.prepaid.renewal import renew_and_refresh
 from billing.recurring import schedule
+from billing.settle import lock_subscribers
 
 COLUMNS = SERVICES
 
@@ -29,10 +30,13 @@ class New:
 
     row: Service
     subscriber_id: int
+    payer_id: int
     plan_id: int
     anchor: date
     price_minor: int | None
     billed_until: date
+    paid_until: datetime | None
+    "Of a prepaid plan."
 
 
 def check(work: Work, raws: Sequence[Raw]) -> list[New]:
@@ -40,17 +44,21 @@ def check(work: Work, raws: Sequence[Raw]) -> list[New]:
     rows: list[Service] = work.check(raws, lambda cells: check_service(cells, work.today))
     rows = [row for row in rows if _once(work, row)]
     plans = work.cache.setdefault("plans", {each.name: each for each in work.tx.execute(select(plan))})
-    payers = work.subscribers([row.subscriber for row in rows])
+    people = work.subscribers([number for row in rows for number in (row.subscriber, row.payer)])
     logins = _logins(work, [row.login for row in rows])
     addresses = _addresses(work, [row.address for row in rows if row.address])
     new = []
     for row in rows:
-        payer, taken = payers.get(row.subscriber), logins.get(row.login)
-        if payer is None:
+        owner, taken = people.get(row.subscriber), logins.get(row.login)
+        payer = people.get(row.payer) if row.payer else owner
+        if owner is None:
             work.fault(row.line, "subscriber", f"There is no subscriber with the account number {row.subscriber!r}.")
             continue
+        if payer is None:
+            work.fault(row.line, "payer", f"There is no subscriber with the account number {row.payer!r}.")
+            continue
         if taken is not None:
-            if taken.subscriber_id == payer.id:
+            if taken.subscriber_id == owner.id:
                 work.known += 1
             else:
                 work.fault(row.line, "login", f"The login {row.login!r} is taken by the subscriber {taken.number}.")
@@ -58,14 +66,15 @@ def check(work: Work, raws: Sequence[Raw]) -> list[New]:
         if row.address in addresses:
             work.fault(row.line, "address", f"The address {row.address} belongs to {addresses[row.address]!r}.")
             continue
-        if (each := _new(work, row, payer, plans)) is not None:
+        if (each := _new(work, row, owner, payer, plans)) is not None:
             new.append(each)
     return new
 
 
 def begin(work: Work) -> None:
-    """Let PostgreSQL know how many subscribers there are: each row is checked against them."""
+    """Let PostgreSQL know how many subscribers there are, and hold the money of who pays for prepaid services still."""
     learn_sizes(work.tx, [tables.subscriber, tables.service], 1000)
+    lock_subscribers(work.tx, sorted(work.touched))
 
 
 def write(work: Work, rows: Sequence[New]) -> None:
@@ -76,7 +85,7 @@ def write(work: Work, rows: Sequence[New]) -> None:
         {
             "id": service_id,
             "subscriber_id": each.subscriber_id,
-            "payer_id": each.subscriber_id,
+            "payer_id": each.payer_id,
             "plan_id": each.plan_id,
             "login": each.row.login,
             "password": work.vault.lock(each.row.password),
@@ -84,6 +93,8 @@ def write(work: Work, rows: Sequence[New]) -> None:
             "starts_on": each.row.starts_on,
             "billed_until": each.billed_until,
             "contract_until": each.row.contract_until,
+            "paid_until": each.paid_until,
+            "prepaid_from": each.paid_until,
             "created_at": work.now,
         }
         for service_id, each in pairs
@@ -110,7 +121,7 @@ def write(work: Work, rows: Sequence[New]) -> None:
     copy_rows(work.tx, service_plan, sold)
     copy_rows(work.tx, tables.trail, deeds)
     schedule(work.tx, ids)
-    refresh_access(work.tx, work.vault, ids, work.now, because=f"import:{work.actor}")
+    renew_and_refresh(work.tx, work.vault, ids, work.now, because=f"import:{work.actor}")
 
 
 def finish(work: Work) -> None:
@@ -147,7 +158,7 @@ def _addresses(work: Work, addresses: Sequence[str]) -> dict[str | None, str]:
     return {str(row.address): row.login for row in work.tx.execute(query)}
 
 
-def _new(work: Work, row: Service, payer: Row[Any], plans: dict[str, Row[Any]]) -> New | None:
+def _new(work: Work, row: Service, owner: Row[Any], payer: Row[Any], plans: dict[str, Row[Any]]) -> New | None:
     bought = plans.get(row.plan)
     if bought is None:
         there_are = ", ".join(sorted(plans)) or "none yet; `tollkeeper plan add` makes one"
@@ -156,6 +167,9 @@ def _new(work: Work, row: Service, payer: Row[Any], plans: dict[str, Row[Any]]) 
     if bought.currency != payer.currency:
         sentence = f"{row.plan} is priced in {bought.currency}, the subscriber pays in {payer.currency}."
         work.fault(row.line, "plan", sentence)
+        return None
+    if bought.prepaid and row.contract_until is not None:
+        work.fault(row.line, "contract_until", f"{row.plan} is prepaid: it has no term.")
         return None
     price = _price(work, row, bought.currency)
     if row.price and price is None:
@@ -170,12 +184,20 @@ def _new(work: Work, row: Service, payer: Row[Any], plans: dict[str, Row[Any]]) 
         )
         work.fault(row.line, "paid_until", sentence)
         return None
-    if billed_until <= work.today + timedelta(days=work.business.issue_days_before) and not bought.in_arrears:
+    due = billed_until <= work.today + timedelta(days=work.business.issue_days_before)
+    if due and not bought.in_arrears and not bought.prepaid:
         work.count("{} are due to be billed at once, because the old system has not billed them so far.")
     work.count(f"{{}} on {row.plan}.")
     if price is not None:
         work.count("{} have a price of their own.")
-    return New(row, payer.id, bought.id, anchor, None if price is None else price.minor, billed_until)
+    if payer.id != owner.id:
+        work.count("{} are paid for by somebody else.")
+    paid_until = None
+    if bought.prepaid:
+        work.touched.add(payer.id)
+        paid_until = local_midnight(billed_until, work.business.zone) if row.paid_until is not None else None
+    own = None if price is None else price.minor
+    return New(row, owner.id, payer.id, bought.id, anchor, own, billed_until, paid_until)
 
 
 def _price(work: Work, row: Service, currency: str) -> Money | None:

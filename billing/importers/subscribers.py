@@ -14,7 +14,7 @@ from billing.importers.rows import SUBSCRIBERS, Subscriber, check_subscriber
 from billing.importers.work import Work
 from billing.numbers import next_numbers
 from billing.tables import series
-from billing.tax_numbers import check_format
+from billing.tax_numbers import check_format, seller_country
 
 COLUMNS = SUBSCRIBERS
 _COUNTING = 10**15  # a number of digits beyond it is a name, and our series does not follow it
@@ -90,6 +90,9 @@ def _alike(work: Work, rows: Sequence[Subscriber]) -> set[tuple[str, str, str, s
 def _taxed(work: Work, row: Subscriber) -> Subscriber | None:
     """With the tax number as documents show it; a number that cannot be one is no reason for reverse charge."""
     normalised = check_format(row.country, row.tax_number) if row.tax_number else None
+    if row.tax_treatment == "reverse_charge" and row.country == seller_country(work.business):
+        work.fault(row.line, "country", f"{row.country} is your own country: reverse charge is for customers abroad.")
+        return None
     if row.tax_treatment == "reverse_charge" and normalised is None:
         work.fault(row.line, "tax_number", f"{row.tax_number!r} is not a tax number of {row.country}.")
         return None

@@ -7,8 +7,8 @@ calls `renew_and_refresh`, so that nobody is walled in whose balance pays.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, func, or_, select
@@ -17,13 +17,13 @@ from base import trail
 from base.access import Reason
 from base.bulk import update_rows
 from base.business import Business, load_business
-from base.calendar import Cycle, local_date, local_midnight
+from base.calendar import Cycle, Period, local_date, local_midnight
 from base.crypto import Vault
 from base.money import Money
 from base.offers import plan, service_plan
 from base.tables import policy, service, subscriber
 from billing.apply import refresh_access
-from billing.draft import Recurring, period_lines
+from billing.draft import Due, Recurring, period_lines
 from billing.issue import Draft, draft_periods, issue_drafts
 from billing.prepaid.span import Span, next_span, whole_minute
 from billing.recurring import load_recurring
@@ -78,7 +78,7 @@ def renew_and_refresh(
 ) -> list[int]:
     """Renew what is due of these services and the balance pays for, then refresh_access; returns what that returns."""
     renew(tx, vault, load_business(tx, vault), service_ids, now)
-    return refresh_access(tx, vault, service_ids, now, because)
+    return refresh_access(tx, vault, service_ids, now, because, renewed=True)
 
 
 def renew(
@@ -174,7 +174,7 @@ def _offers(tx: Connection, business: Business, rows: Sequence[Row[Any]], now: d
         held = [part for part in parts[row.id] if part.starts_on <= day < part.ends_on]
         found.append((row, span, anchor, bought.id, held))
     wanted = [
-        (row.payer_id, row.id, [line for part in held for line in period_lines(part, span.days)])
+        (row.payer_id, row.id, [line for part in held for line in _lines(part, span, business)])
         for row, span, _, _, held in found
     ]
     drafts = draft_periods(tx, wanted, local_date(now, business.zone))
@@ -190,6 +190,19 @@ def _start(row: Row[Any], now: datetime) -> datetime:
     if until is not None and (until > now or Reason.PREPAID_OVER.value not in (row.reasons or ())):
         return until
     return whole_minute(now)
+
+
+def _lines(part: Recurring, span: Span, business: Business) -> list[Due]:
+    """What a period costs; hours cost the same wherever they lie, name their times, and are never given back."""
+    if span.days.days:
+        return period_lines(part, span.days)
+    day = span.days.start
+    begins, ends = (each.astimezone(business.zone) for each in (span.start, span.end))
+    until = f"{ends:%H:%M}" if ends.date() == day else f"{ends:%Y-%m-%d %H:%M}"
+    return [
+        replace(line, text=f"{line.text}, {begins:%Y-%m-%d %H:%M} – {until}", period=None, by_day=False)
+        for line in period_lines(part, Period(day, day + timedelta(days=1)))
+    ]
 
 
 def _products(held: Sequence[Recurring]) -> tuple[int, ...]:
@@ -226,7 +239,13 @@ def _buy(tx: Connection, vault: Vault, business: Business, bought: Sequence[Offe
 def _end(offer: Offer, business: Business) -> tuple[datetime, datetime, date]:
     """(paid until, from where later ends are counted, first day that is not billed); cut where the service ends."""
     row, span = offer.row, offer.span
-    if row.ends_on is None or row.ends_on >= span.days.end:
+    if row.ends_on is None or _fits(span, row.ends_on, business):
         return span.end, offer.anchor, span.days.end
     until = min(span.end, local_midnight(row.ends_on, business.zone))
-    return until, until, row.ends_on  # if it stays after all, it goes on from there
+    # if it stays after all, it goes on from there
+    return until, until, min(row.ends_on, span.days.end)
+
+
+def _fits(span: Span, ends_on: date, business: Business) -> bool:
+    """Whether a period is over when the service ends."""
+    return span.days.end <= ends_on if span.days.days else span.end <= local_midnight(ends_on, business.zone)

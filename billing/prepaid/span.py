@@ -2,7 +2,7 @@
 
 All ends are counted from the anchor, never from the end before: from 31 January 14:35 the months end on 28 February
 and 31 March, always at 14:35 of the wall clock. Where the clock jumps over that time, the jump is added (02:30 becomes
-03:30); where it comes twice, it is the first.
+03:30); where it comes twice, it is the first. Hours are real ones, whatever the wall clock does.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,8 @@ MINUTE = timedelta(minutes=1)
 class Span:
     """One period: the instants (UTC) between which it runs, and the local dates that the invoice names.
 
-    A date belongs to the period that begins on it or runs over its end, so that no two periods share one.
+    A date belongs to the period that begins on it or runs over its end, so that no two periods share one. A period of
+    hours has no dates: `days` is empty, and begins where it does.
     """
 
     start: datetime
@@ -35,6 +36,9 @@ def whole_minute(now: datetime) -> datetime:
 
 def next_span(anchor: datetime, start: datetime, cycle: Cycle, zone: ZoneInfo, *, to_midnight: bool) -> Span:
     """The period that begins at `start`, which is the anchor or an end counted from it."""
+    if cycle.unit == "hour":
+        day = local_date(start, zone)
+        return Span(start, start + timedelta(hours=cycle.length), Period(day, day))
     local = anchor.astimezone(zone)
     first = local.date()
     clock = time.min if to_midnight else local.time().replace(fold=0)
@@ -52,4 +56,4 @@ def _periods_between(first: date, day: date, cycle: Cycle) -> int:
     """A number of whole periods that surely lie between two days."""
     if cycle.unit == "month":
         return ((day.year - first.year) * 12 + day.month - first.month - 1) // cycle.length
-    return (day - first).days // (cycle.length * (7 if cycle.unit == "week" else 1))
+    return (day - first).days // cycle.days

@@ -4,8 +4,9 @@ In the books a voucher is money that was received earlier for no supply in parti
 Directive 2006/112/EC art. 30a: tax arises with the invoice that the balance pays, not with the sale of a card). What
 was sold is a liability, `vouchers_sold`, until it is redeemed: then it becomes the subscriber's credit. Redeemed and
 never sold is given away, an expense, `promotions`; so is the rebate to a shop that sells. A batch that is sold after
-some of it was redeemed takes these out of `promotions` again. What was sold and is never redeemed stays a liability
-until the accountant says otherwise.
+some of it was redeemed takes these out of `promotions` again. What was sold and is made void is booked out with the
+reason: what is paid back for it leaves the till, the rest is income, `vouchers_lapsed`. What is out of date stays a
+liability until somebody makes it void.
 """
 
 import secrets
@@ -124,15 +125,39 @@ def sell_batch(tx: Connection, actor: str, name: str, *, method: str, amount: Mo
     trail.record(tx, actor, "voucher_batch.sold", subject="voucher_batch", subject_id=batch.id, detail=detail)
 
 
-def void_batch(tx: Connection, actor: str, name: str, reason: str, now: datetime) -> int:
-    """Take the vouchers of a batch no longer; what was redeemed stays. Returns how many are void by that."""
+def void_batch(
+    tx: Connection, actor: str, name: str, reason: str, now: datetime, *, today: date, paid_back: Money | None = None,
+    method: str = "cash",
+) -> int:  # fmt: skip
+    """Take the vouchers of a batch no longer; what was redeemed stays. Returns how many are void by that.
+
+    Of a batch that was sold what is left is no liability any more: `paid_back` is what whoever bought it gets back, in
+    cash or by transfer, and the rest is income.
+    """
     batch = find_batch(tx, name)
     need(reason.strip(), "Why is it void? Somebody will ask.", "reason")
     need(batch.voided_at is None, f"The batch {name} is void already.", "name")
+    need(method in SOLD_FOR, f"It is paid back in {' or by '.join(SOLD_FOR)}.", "method")
+    left = int(batch.size) - _redeemed(tx, batch.id)
+    worth, back = Money(batch.value_minor * left, batch.currency), paid_back or Money(0, batch.currency)
+    need(back.currency == worth.currency, f"The vouchers are worth {worth.currency}.", "paid_back")
+    need(not back or batch.sold_on is not None, f"The batch {name} was never sold.", "paid_back")
+    need(0 <= back.minor <= worth.minor, "At most what is left of it is paid back.", "paid_back")
+    if batch.sold_on is not None and worth:
+        post(
+            tx,
+            today,
+            f"Vouchers void: {name} ({reason})",
+            f"voucher_batch_void:{batch.id}",
+            [
+                Posting("vouchers_sold", None, worth),
+                Posting(SOLD_FOR[method], None, -back),
+                Posting("vouchers_lapsed", None, back - worth),
+            ],
+        )
     tx.execute(update(voucher_batch).where(voucher_batch.c.id == batch.id).values(voided_at=now))
     tx.execute(update(voucher).where(voucher.c.batch_id == batch.id).values(code=None))
-    left = int(batch.size) - _redeemed(tx, batch.id)
-    detail = {"reason": reason, "vouchers": left}
+    detail = {"reason": reason, "vouchers": left, "paid_back_minor": back.minor}
     trail.record(tx, actor, "voucher_batch.voided", subject="voucher_batch", subject_id=batch.id, detail=detail)
     return left
 

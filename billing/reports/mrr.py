@@ -55,7 +55,8 @@ def monthly(each: Recurring) -> int:
     """What one of them is worth a month, net, in minor units, rounded half up once.
 
     price − discounts (in their order, never below nothing), ÷ (1 + taxes) where tax is in the price, × cycles in a
-    month: 1 ÷ months of the cycle, or 365 ÷ 12 ÷ its days.
+    month: 1 ÷ months of the cycle, or 365 ÷ 12 ÷ its days. Hours are bought when they are wanted, and recur no more
+    than one-off goods do.
     """
     price = left = Fraction(each.price_minor)
     for off in each.off:
@@ -70,7 +71,7 @@ def cycles_in_month(cycle: Cycle) -> Fraction:
     """How many cycles a month has on average: 1/3 for a quarter, 365/84 for a week."""
     if cycle.unit == "month":
         return Fraction(1, cycle.length)
-    return DAYS_OF_MONTH / (cycle.length * (7 if cycle.unit == "week" else 1))
+    return Fraction(0) if cycle.unit == "hour" else DAYS_OF_MONTH / cycle.days
 
 
 def mrr_of(recurring: Iterable[Recurring]) -> int:

@@ -12,6 +12,7 @@ from base import clock
 from base.crypto import open_vault
 from base.settings import settings
 from tests.billing.book_of_twelve import write_book
+from tests.billing.importing import moving, people  # noqa: F401 - fixtures
 from tests.billing.provider import Provider
 from tests.conftest import Database
 from tests.postgres import create_database, drop_database, migrated_template

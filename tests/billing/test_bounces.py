@@ -168,6 +168,12 @@ def test_other_mail_is_left_alone(provider: Provider, mail_id: str, raw: bytes) 
     assert states() == [("x:1", "sent")]
 
 
+def test_a_message_id_is_what_stands_in_angle_brackets():
+    found = parse(report("\x00 <x@y>"))
+    assert found is not None
+    assert found.mail_id == "<x@y>"
+
+
 @given(st.binary(max_size=300), st.integers(0, 1500))
 def test_garbage_never_breaks_the_reader(junk: bytes, at: int) -> None:
     whole = report("<x@y>")

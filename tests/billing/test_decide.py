@@ -115,12 +115,30 @@ def test_who_may_have_paid_is_not_walled_in_but_who_is_walled_stays():
     assert decide_access(owing(doubt_until=at(18, 15), already=AccessLevel.WALLED), at(17)).level == AccessLevel.WALLED
 
 
-def test_less_than_the_minimum_takes_nothing_away_until_more_is_overdue():
+def test_less_than_the_minimum_takes_nothing_away():
     invoices = (Owed(DUE, 300, wall_on=date(2026, 3, 17)), Owed(date(2026, 3, 25), 700))
-    assert decide_access(owing(invoices=invoices, minimum=1001), at(31)).level == AccessLevel.FULL
-    facts = owing(invoices=invoices, minimum=1000)
+    facts = owing(invoices=invoices, enough_since=None)
+    assert (decide_access(facts, at(31)).level, decide_access(facts, at(31)).review_at) == (AccessLevel.FULL, None)
+    facts = owing(invoices=invoices, enough_since=date(2026, 3, 25))
     assert decide_access(facts, at(20)).review_at == at(26, 0)
     assert decide_access(facts, at(26, 0)).level == AccessLevel.WALLED
+
+
+def test_a_wall_stays_when_the_debt_falls_below_the_minimum_by_itself():
+    notice = date(2026, 3, 17)
+    facts = owing(enough_since=None, already=AccessLevel.WALLED)
+    assert decide_access(facts, at(20)).level == AccessLevel.WALLED
+    assert decide_access(owing(enough_since=None, already=AccessLevel.REDUCED), at(20)).level == AccessLevel.FULL
+    slow = owing(invoices=(Owed(DUE, 1, reduce_on=notice),), enough_since=None, already=AccessLevel.REDUCED)
+    assert decide_access(slow, at(20)).level == AccessLevel.REDUCED
+    before = owing(invoices=(Owed(DUE, 1, wall_on=notice, walled=True),), enough_since=None)  # a promise let it out
+    assert decide_access(before, at(20)).level == AccessLevel.WALLED
+
+
+def test_a_notice_that_has_lapsed_takes_nothing_away_but_keeps_what_it_took():
+    lapsed = (Owed(DUE, 3000, wall_on=date(2026, 3, 17), lapsed=frozenset({"wall_on"})),)
+    assert decide_access(owing(invoices=lapsed), at(20)).level == AccessLevel.FULL
+    assert decide_access(owing(invoices=lapsed, already=AccessLevel.WALLED), at(20)).level == AccessLevel.WALLED
 
 
 def test_a_fee_that_has_to_be_paid_first_keeps_the_wall():
@@ -198,6 +216,8 @@ owed = st.builds(
     reduce_on=maybe,
     wall_on=maybe,
     awaited=st.lists(dates, max_size=2).map(tuple),
+    lapsed=st.frozensets(st.sampled_from(["reduce_on", "wall_on"])),
+    walled=st.booleans(),
 )
 windows = st.builds(
     Window,
@@ -211,7 +231,7 @@ debts = st.builds(
     Debt,
     invoices=st.lists(owed, max_size=3).map(tuple),
     already=st.sampled_from([AccessLevel.FULL, AccessLevel.REDUCED, AccessLevel.WALLED]),
-    minimum=st.integers(0, 15_000),
+    enough_since=st.none() | st.just(date.min) | dates,
     window=windows,
     held_until=maybe,
     doubt_until=st.none() | instants,

@@ -1,6 +1,7 @@
 """Templates: ours speak every language we promise, the operator's are tried when saved and hold ever after."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from base.business import Business, load_business
 from base.database import transaction
 from base.i18n import translations
 from base.tables import trail
-from billing import documents, pages
+from billing import documents, pages, paper
 from billing.document_samples import samples
 from billing.document_templates import list_templates, load_own, load_template, reset_template, save_template
 from billing.refused import Refused
@@ -151,7 +152,7 @@ def test_the_language_of_the_subscriber_comes_before_the_providers(provider: Pro
     with transaction() as tx:
         tx.exec_driver_sql(f"UPDATE subscriber SET language = 'de' WHERE id = {one}")
         business = load_business(tx, provider.vault)
-        assert [documents.language_of(tx, business, each) for each in (one, other, None)] == ["de", "es", "es"]
+        assert [paper.language_of(tx, business, each) for each in (one, other, None)] == ["de", "es", "es"]
 
 
 def test_the_console_keeps_shows_and_previews(
@@ -187,3 +188,14 @@ def test_the_console_keeps_shows_and_previews(
 
 def test_nothing_secret_is_within_reach() -> None:
     assert not [name for name in pages.Brand.__dataclass_fields__ if "secret" in name or "stripe" in name]
+
+
+def test_a_tax_on_taxes_says_so_and_rates_are_written_as_the_language_does() -> None:
+    values = samples("invoice", BUSINESS)[1]
+    found = values["invoice"]
+    state, county = found.lines[0].taxes
+    line = replace(found.lines[0], taxes=(state, replace(county, compound=True)))
+    page = pages.fill("invoice", pages.brand_of(BUSINESS), "de", **values | {"invoice": replace(found, lines=(line,))})
+    assert "State tax 6,25 % auf 29,99\xa0€<" in page
+    assert "County tax 1,5 % auf 29,99\xa0€ und die Steuern davor<" in page
+    assert "6,25\xa0% + 1,5\xa0%" in page

@@ -116,7 +116,7 @@ def test_what_was_paid_stands_on_it(provider: Provider) -> None:
     subscriber_id, invoice_id = issue(provider)
     pay(provider, subscriber_id, 4000)
     text = squeeze(text_of(make("invoice", invoice_id)))
-    assert "Paid -€40.00" in text
+    assert "Paid or credited -€40.00" in text
     assert "Still to pay €1.27" in text
 
 

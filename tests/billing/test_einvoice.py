@@ -16,7 +16,8 @@ from base.business import Business
 from base.money import Money
 from billing import documents, einvoice
 from billing.document_samples import samples
-from billing.invoices import Invoice, Line
+from billing.invoices import Invoice
+from billing.lines import Line
 from billing.refused import Refused
 from billing.tax import Tax, Taxed, compute
 
@@ -26,7 +27,7 @@ BUSINESS = Business(
     company_tax_number="DE 123456789",
     company_country="DE",
 )
-PLAIN, TWICE, REVERSE = (each["invoice"] for each in samples("invoice", BUSINESS))
+PLAIN, TWICE, REVERSE, EXEMPT = (each["invoice"] for each in samples("invoice", BUSINESS))
 NOTE = samples("credit_note", BUSINESS)[0]["note"]
 VAT = Tax("VAT", Decimal("19"))
 
@@ -182,3 +183,9 @@ def test_the_pdf_carries_it(tmp_path: Path) -> None:
     ):
         assert part in text, text
     assert reader.root_object["/OutputIntents"]
+
+
+def test_why_somebody_is_exempt_is_said_in_the_data_too() -> None:
+    lines = tuple(dataclasses.replace(line, taxes=(Tax("VAT", Decimal(0), "E"),)) for line in EXEMPT.lines)
+    xml = einvoice.to_xml(dataclasses.replace(EXEMPT, lines=lines))
+    assert b"<ram:ExemptionReason>Embassy, section 4 no. 7</ram:ExemptionReason>" in xml

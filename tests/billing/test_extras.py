@@ -79,6 +79,11 @@ def test_what_is_sold_once_is_charged_once_and_a_deposit_comes_back(provider, li
     day(provider, 1)
     assert owes() == 3720 + 600 + 5000
     do(provider, endings.cancel, line, date(2026, 4, 1), "moved")
+    day(provider, 31)
+    assert owes() == 3720 + 600 + 5000
+    day(provider, 1, 4)
+    assert owes() == 3720 + 600
+    day(provider, 1, 4)  # once
     assert owes() == 3720 + 600
 
 

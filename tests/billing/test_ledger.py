@@ -60,6 +60,15 @@ def test_the_database_itself_refuses_what_does_not_balance(provider: Provider):
     tx.close()
 
 
+def test_what_was_booked_before_is_not_read_again_for_a_new_entry(provider: Provider):
+    sides = [Posting("bank", None, eur(5)), Posting("cash", None, eur(-5))]
+    read = text("SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'posting'")
+    with transaction() as tx:
+        for number in range(20):
+            post(tx, MARCH, "To the bank", f"deposit:{number}", sides)
+        assert tx.scalar(read) == 0
+
+
 def test_the_statement_runs_by_day_and_not_by_when_it_was_booked(provider: Provider):
     anna = provider.subscriber()
     with transaction() as tx:

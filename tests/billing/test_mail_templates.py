@@ -12,6 +12,7 @@ from base import clock
 from base.business import load_business
 from base.database import transaction
 from billing import invoices
+from billing.credit_notes import credit_invoice
 from billing.invoice_mail import write_invoice_mail
 from billing.mail_preview import preview
 from billing.mail_samples import SAMPLES
@@ -78,7 +79,10 @@ def test_every_kind_has_a_preview_with_what_is_there(provider: Provider) -> None
     provider.travel(noon(day))
     anna = provider.subscriber("Anna Berg")
     provider.service(anna, provider.plan(), day)
-    invoices.issue_due(noon(day))
+    (invoice_id,) = invoices.issue_due(noon(day))
+    with transaction() as tx:
+        business = load_business(tx, provider.vault)
+        credit_invoice(tx, provider.vault, business, "staff:1", invoice_id, "Outage", noon(day))
     provider.subscriber("Nobody Yet", "")
     with transaction() as tx:
         business = load_business(tx, provider.vault)

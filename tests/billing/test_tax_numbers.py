@@ -12,10 +12,11 @@ from threading import Thread
 import pytest
 from sqlalchemy import Row, select
 
+from base.business import Business
 from base.database import transaction
 from base.tables import subscriber, trail
 from billing.refused import Refused
-from billing.tax_numbers import Answer, ask_vies, check_format, set_tax_treatment
+from billing.tax_numbers import Answer, ask_vies, check_format, seller_country, set_tax_treatment
 from tests.billing.provider import Provider
 
 TODAY = date(2026, 6, 15)
@@ -208,6 +209,30 @@ def test_reverse_charge_without_proof_is_refused(
         treat(anna, "reverse_charge", answer, **values)
     assert refused.value.field == field
     assert kept(anna) == ("normal", "", "", None, "", "")
+
+
+def test_reverse_charge_is_for_customers_abroad(provider: Provider):
+    anna = provider.subscriber()
+    with pytest.raises(Refused, match="DE is your own country, so tax is charged") as refused:
+        treat(anna, "reverse_charge", None, tax_number="136695976", country="DE", seller="DE")
+    assert refused.value.field == "country"
+    assert kept(anna) == ("normal", "", "", None, "", "")
+    treat(anna, "reverse_charge", "valid", tax_number="U13585627", country="AT", seller="DE")
+    assert kept(anna)[0] == "reverse_charge"
+
+
+@pytest.mark.parametrize(
+    ("values", "country"),
+    [
+        ({"company_country": "DE", "company_tax_number": "ATU13585627"}, "DE"),
+        ({"company_tax_number": "ATU13585627"}, "AT"),
+        ({"company_tax_number": "EL094259216"}, "GR"),
+        ({"company_tax_number": "12/345/6789"}, ""),
+        ({}, ""),
+    ],
+)
+def test_the_sellers_country_is_set_or_begins_its_number(values: dict[str, str], country: str):
+    assert seller_country(Business(**values)) == country
 
 
 def test_an_exemption_has_a_reason(provider: Provider):

@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, text
 
-from base import clock
+from base import clock, feed
 from base.business import load_business
 from base.database import engine, transaction
 from base.money import Money
 from base.offers import plan
 from base.tables import policy, service, subscriber
+from billing import tomorrow
 from billing.dunning.policy import Fee, Step
 from billing.dunning.promises import make_promise
 from billing.dunning.window import Window
@@ -19,8 +20,9 @@ from billing.refused import Refused
 from billing.tables import charge, invoice, message
 from billing.tomorrow import Day, preview_day
 from billing.walled import set_walled_billing
+from coa.barrier import Node
+from tests.billing.dunned import adopt, tax_class_id
 from tests.billing.provider import Provider, live_a_day, noon
-from tests.billing.test_dunning import adopt, tax_class_id
 
 START = date(2026, 3, 1)
 
@@ -164,3 +166,21 @@ def test_the_past_and_the_far_future_are_not_told(book: Provider):
         preview_day(START - timedelta(days=1))
     with pytest.raises(Refused, match="62 days"):
         preview_day(START + timedelta(days=63))
+
+
+def test_while_somebody_looks_ahead_changes_of_access_reach_the_nases(book: Provider):
+    """The feed is read up to the oldest transaction under way, and beyond it as far as it can be seen."""
+    live_minutes(book, START)
+    with transaction() as tx:
+        cursor = feed.Cursor(feed.horizon(tx))
+    with tomorrow._played() as (looking, _):
+        feed.publish(looking, "policy", [1])  # it has written, and stays open
+        with transaction() as tx:
+            feed.publish(tx, "policy", [2])
+            xid = tx.scalar(text("SELECT pg_current_xact_id()::text::bigint"))
+        with transaction() as tx:
+            assert [change.subject_id for change in cursor.read(tx)] == [2]
+        assert cursor.ahead == [xid]
+        assert Node(cursor.position, frozenset(cursor.ahead)).has_read(xid)  # so that a Disconnect does not wait
+    with transaction() as tx:
+        assert cursor.read(tx) == []

@@ -132,6 +132,28 @@ def test_one_that_was_never_sold_is_an_expense_until_it_is(isp: Provider):
         sell()
 
 
+def test_what_was_sold_and_is_void_is_booked_out_with_the_reason(isp: Provider):
+    anna = isp.subscriber()
+    codes = batch(isp, 4)
+    sell(amount=Money(3600, "EUR"))
+    use(isp, anna, codes[0])
+    with transaction() as tx:
+        with pytest.raises(Refused, match="At most what is left"):
+            void_batch(tx, "staff:1", "May", "kiosk closed", NOW, today=MARCH, paid_back=Money(3001, "EUR"))
+        left = void_batch(tx, "staff:1", "May", "kiosk closed", NOW, today=MARCH, paid_back=Money(2700, "EUR"))
+        said = tx.scalars(select(entry.c.text).where(entry.c.source.startswith("voucher_batch_void:"))).one()
+        assert check_books(tx) == []
+    assert (left, said) == (3, "Vouchers void: May (kiosk closed)")
+    assert (account("vouchers_sold"), account("cash"), account("vouchers_lapsed")) == (0, 900, -300)
+    batch(isp, name="Never sold")
+    with transaction() as tx:
+        with pytest.raises(Refused, match="never sold"):
+            void_batch(tx, "staff:1", "Never sold", "x", NOW, today=MARCH, paid_back=Money(1, "EUR"))
+        void_batch(tx, "staff:1", "Never sold", "misprint", NOW, today=MARCH)
+        assert check_books(tx) == []
+    assert account("vouchers_lapsed") == -300
+
+
 def test_each_refusal_has_its_own_sentence_and_only_for_who_has_the_code(isp: Provider):
     anna, bert = isp.subscriber(), isp.subscriber("Bert")
     used, _ = batch(isp, 2)
@@ -143,7 +165,7 @@ def test_each_refusal_has_its_own_sentence_and_only_for_who_has_the_code(isp: Pr
     assert use(isp, anna, old).amount
     (void,) = batch(isp, name="Void")
     with transaction() as tx:
-        assert void_batch(tx, "staff:1", "Void", "stolen", NOW) == 1
+        assert void_batch(tx, "staff:1", "Void", "stolen", NOW, today=MARCH) == 1
     assert use(isp, anna, void).sentence.startswith("This voucher is no longer valid")
     dora = isp.subscriber("Dora", currency="USD")
     (euros,) = batch(isp, name="Euros")
@@ -308,7 +330,7 @@ def test_selling_and_voiding_beside_redeeming_keeps_the_books(isp: Provider):
         for name in names:
             sell(name)
             with transaction() as tx:
-                void_batch(tx, "staff:1", name, "enough", NOW)
+                void_batch(tx, "staff:1", name, "enough", NOW, today=MARCH)
 
     with ThreadPoolExecutor(5) as pool:
         dealt = pool.submit(deal)

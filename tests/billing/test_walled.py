@@ -16,8 +16,8 @@ from billing.moves import move, sites
 from billing.refused import Refused
 from billing.tables import credit_note, invoice, invoice_line
 from billing.walled import set_walled_billing
+from tests.billing.dunned import adopt
 from tests.billing.provider import Provider
-from tests.billing.test_dunning import adopt
 
 MARCH = date(2026, 3, 1)
 WALL = date(2026, 3, 23)  # due on the 15th, eight days later

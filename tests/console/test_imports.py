@@ -65,6 +65,8 @@ def test_options_that_make_no_sense_are_sentences(moving, tmp_path):
 
 def test_each_example_is_taken_and_stands_in_the_page(moving, tmp_path):
     typed("plan", "add", "Home 100", "29.99", "--down", "100", "--up", "20", "--tax", "19")
+    typed("product", "add", "Static address", "5.00", "--kind", "addon")
+    typed("product", "add", "Router", "3.00", "--kind", "rent")
     shown = re.findall(r"```csv\n(.*?)```", PAGE.read_text(), re.DOTALL)
     assert shown == list(EXAMPLES.values())
     for kind in EXAMPLES:

@@ -1,0 +1,63 @@
+"""What has become of an invoice, in one word, from what was paid, credited and given up of it."""
+
+from collections.abc import Collection
+from datetime import date
+from enum import Enum
+
+from sqlalchemy import Connection, func, select
+
+from billing.book_tables import reinstatement
+from billing.settle import open_of_invoice
+from billing.tables import credit_note, invoice, write_off
+
+
+class InvoiceState(Enum):
+    """What an invoice is; its value is the word for staff."""
+
+    OPEN = "open"
+    PART_PAID = "part-paid"
+    OVERDUE = "overdue"
+    PAID = "paid"
+    CANCELLED = "cancelled"
+    WRITTEN_OFF = "written off"
+
+
+def state_of(*, total: int, open: int, credited: int, written_off: int, due_on: date, today: date) -> InvoiceState:
+    """The state of an invoice, from minor units: an open one is overdue after its due day, else part-paid or open.
+
+    One that nothing is open of was cancelled when credit notes gave all of it back, written off when what was given up
+    of it closed it, and else paid.
+    """
+    if open > 0:
+        if due_on < today:
+            return InvoiceState.OVERDUE
+        return InvoiceState.PART_PAID if open < total else InvoiceState.OPEN
+    if 0 < total <= credited:
+        return InvoiceState.CANCELLED
+    return InvoiceState.WRITTEN_OFF if written_off > 0 else InvoiceState.PAID
+
+
+def load_states(tx: Connection, invoice_ids: Collection[int], today: date) -> dict[int, InvoiceState]:
+    """The states of these invoices on a day."""
+    credited = select(func.coalesce(func.sum(credit_note.c.total_minor), 0)).where(
+        credit_note.c.invoice_id == invoice.c.id
+    )
+    lost = select(func.coalesce(func.sum(write_off.c.amount_minor), 0)).where(write_off.c.invoice_id == invoice.c.id)
+    back = select(func.coalesce(func.sum(reinstatement.c.amount_minor), 0)).where(
+        reinstatement.c.invoice_id == invoice.c.id
+    )
+    query = select(
+        invoice.c.id,
+        invoice.c.total_minor,
+        invoice.c.due_on,
+        open_of_invoice().label("open"),
+        credited.scalar_subquery().label("credited"),
+        (lost.scalar_subquery() - back.scalar_subquery()).label("written_off"),
+    ).where(invoice.c.id == func.any(list(invoice_ids)))
+    return {
+        row.id: state_of(
+            total=row.total_minor, open=row.open, credited=int(row.credited), written_off=int(row.written_off),
+            due_on=row.due_on, today=today,
+        )
+        for row in tx.execute(query)
+    }  # fmt: skip
