@@ -132,6 +132,24 @@ class Business:
     "Secret API key of your Stripe account; empty: no card payments."
     stripe_webhook_secret: str = field(default="", repr=False, metadata={"secret": True})
     "Signing secret of the webhook endpoint."
+    stripe_connected_account: str = ""
+    "Account that the key acts for (Stripe Connect), acct_...; empty: its own."
+    stripe_test_mode: str = field(default="no", metadata=_one_of("no", "yes"))
+    "Whether a key for tests is used although no money comes in with it; the sandbox always does."
+    stripe_calls_per_second: int = field(default=20, metadata=_at_least(0))
+    "Calls to Stripe for charges per second at most, all workers together; 0: not limited."
+    autopay_when: str = field(default="issue", metadata=_one_of("issue", "days", "due"))
+    "When a saved card is charged: on issue of the invoice, autopay_days later, or on its due date."
+    autopay_days: int = field(default=3, metadata=_at_least(0))
+    "Days from issue until a saved card is charged, where autopay_when is days."
+    autopay_age_days: int = field(default=45, metadata=_at_least(1))
+    "An invoice issued longer ago than so many days is not charged by itself any more."
+    autopay_other_card: str = field(default="no", metadata=_one_of("no", "yes"))
+    "Whether another saved card of the subscriber is charged when the default one is refused."
+    card_pending_days: int = field(default=1, metadata=_at_least(0))
+    "Days that dunning waits for a card payment that is under way, or whose outcome is not known, at most ..."
+    debit_pending_days: int = field(default=7, metadata=_at_least(0))
+    "... and for a payment in a way that takes days, such as a direct debit."
     stripe_api_base: str = ""
     "Sandbox only: address of the pretend Stripe; it is ignored unless the sandbox is on."
 

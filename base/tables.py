@@ -339,10 +339,13 @@ inbox = Table(
     Column("event_id", Text, nullable=False),
     Column("kind", Text, nullable=False),
     Column("body", JSONB, nullable=False),
-    instant("received_at"),  # real time at which the request arrived
+    instant("received_at"),  # real time at which the request arrived, or the poll found it
+    instant("polled_at", nullable=True),  # real time at which the poll found what no webhook had brought
+    instant("told_at", nullable=True),  # real time at which a webhook brought what the poll had found
     instant("processed_at", nullable=True),
     Column("outcome", Text, nullable=False, server_default=""),
     UniqueConstraint("source", "event_id"),
+    Index("ix_inbox_polled", "polled_at", postgresql_where=text("polled_at IS NOT NULL AND told_at IS NULL")),
 )
 
 # Who did what; append-only. Writer: base.trail. Readers: portal.

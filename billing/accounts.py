@@ -7,6 +7,8 @@ Balances are debit positive, credit negative; an account's normal side says whic
 from dataclasses import dataclass
 from typing import Literal
 
+from billing.gateway.offers import resting_places
+
 Type = Literal["asset", "liability", "income", "expense", "equity"]
 Side = Literal["debit", "credit"]
 
@@ -35,13 +37,19 @@ class Account:
 CHART: tuple[Account, ...] = (
     Account("cash", "Cash", "asset", "1000", "Money in the till."),
     Account("bank", "Bank", "asset", "1200", "Money received by transfer."),
-    Account("stripe", "Stripe clearing", "asset", "1360", "Paid by card, until Stripe pays it out."),
+    *(Account(each.account, each.name, "asset", each.code, each.holds) for each in resting_places().values()),
+    Account("disputed", "Disputed card payments", "asset", "1361", "Withdrawn by Stripe until a dispute is decided."),
+    Account("payouts", "Payouts on the way", "asset", "1365", "Paid out by Stripe, until the bank has it."),
     Account("receivable", "Receivables", "asset", "1400", "What subscribers owe by open invoices.", personal=True),
     Account(
         "customer_credit", "Customer credit", "liability", "1718",
         "Payments, top-ups and credit notes that no invoice has used yet.", personal=True,
     ),
     Account("deposits", "Deposits", "liability", "1732", "Theirs until the service ends.", personal=True),
+    Account(
+        "suspense", "Suspense", "liability", "1370",
+        "Moved at Stripe by other business on the same account, until somebody says whose it is.",
+    ),
     Account("vouchers_sold", "Vouchers sold", "liability", "1716", "Prepaid vouchers until they are used."),
     Account("tax", "Tax", "liability", "1776", "Tax on what was sold, due to the state."),
     Account(
@@ -56,6 +64,10 @@ CHART: tuple[Account, ...] = (
     ),
     Account("bad_debt", "Bad debt", "expense", "6930", "What was written off."),
     Account("gateway_fees", "Gateway fees", "expense", "6855", "What Stripe keeps for itself."),
+    Account(
+        "exchange", "Currency exchange", "expense", "6880", "What Stripe exchanged: one currency in, the other out."
+    ),
+    Account("cash_difference", "Cash differences", "expense", "6965", "Counted in the till less than was booked."),
     Account("opening", "Opening balances", "equity", "9000", "The other side of debts and credits taken over."),
     Account("rounding", "Rounding", "expense", "6960", "Small differences when money is moved or changed."),
 )  # fmt: skip
@@ -64,5 +76,5 @@ BY_KEY = {each.key: each for each in CHART}
 ACCOUNTS = tuple(BY_KEY)
 PERSONAL = tuple(each.key for each in CHART if each.personal)
 BY_TAX_CLASS = tuple(each.key for each in CHART if each.by_tax_class)
-CLEARING = {"stripe": "stripe"}
+CLEARING = {name: each.account for name, each in resting_places().items()}
 "Payment gateway -> the account in which its money lies until it is paid out."

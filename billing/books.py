@@ -26,6 +26,14 @@ UNBROKEN_NUMBERS = (
     "WHERE kind.most <> coalesce(s.last_number, 0) OR kind.found <> kind.most - kind.least + 1",
 )
 
+# What has gone back of a payment or a credit note, by its source.
+GONE = (
+    "SELECT payment_id, credit_note_id, sum(amount_minor - beyond_minor) AS minor FROM gone_back "
+    "WHERE way <> 'balance' "
+    "AND CASE WHEN kind = 'dispute' THEN state = 'lost' ELSE state NOT IN ('failed', 'canceled') END "
+    "GROUP BY payment_id, credit_note_id"
+)
+
 # Each query's columns fill the placeholders of its sentence.
 LAWS: tuple[tuple[str, str], ...] = (
     (
@@ -62,24 +70,46 @@ LAWS: tuple[tuple[str, str], ...] = (
         "LEFT JOIN (SELECT invoice_id, sum(amount_minor) AS minor FROM allocation GROUP BY invoice_id) a "
         "ON a.invoice_id = i.id "
         "WHERE i.total_minor <> coalesce(a.minor, 0) + coalesce(o.open_minor, 0) OR o.open_minor <= 0 "
-        "OR (o.subscriber_id, o.currency, o.due_on) <> (i.subscriber_id, i.currency, i.due_on)",
+        # what was settled and is open again is due from that day on
+        "OR (o.subscriber_id, o.currency) <> (i.subscriber_id, i.currency) OR o.due_on < i.due_on "
+        "OR (o.due_on > i.due_on AND NOT o.reopened)",
     ),
     (
-        "{number} of {amount} is applied to invoices for {applied} and has {left} left.",
-        "WITH used AS (SELECT payment_id, credit_note_id, sum(amount_minor) AS minor FROM allocation "
-        "  WHERE write_off_id IS NULL GROUP BY payment_id, credit_note_id), "
-        "source AS (SELECT p.receipt_number AS number, p.amount_minor, u.minor AS used, o.left_minor FROM payment p "
-        "  LEFT JOIN used u ON u.payment_id = p.id LEFT JOIN open_credit o ON o.payment_id = p.id UNION ALL "
-        "  SELECT c.number, c.total_minor, u.minor, o.left_minor FROM credit_note c "
-        "  LEFT JOIN used u ON u.credit_note_id = c.id LEFT JOIN open_credit o ON o.credit_note_id = c.id) "
-        "SELECT number, amount_minor AS amount, coalesce(used, 0) AS applied, coalesce(left_minor, 0) AS left "
-        "FROM source WHERE amount_minor <> coalesce(used, 0) + coalesce(left_minor, 0) OR left_minor <= 0",
+        "{number} of {amount} is applied to invoices for {applied}, has {left} left, and {gone} have gone back.",
+        f"WITH used AS (SELECT payment_id, credit_note_id, sum(amount_minor) AS minor FROM allocation "  # noqa: S608
+        f"  WHERE write_off_id IS NULL GROUP BY payment_id, credit_note_id), gone AS ({GONE}), "
+        "source AS (SELECT p.receipt_number AS number, p.amount_minor, u.minor AS used, o.left_minor, "
+        "  g.minor AS gone FROM payment p LEFT JOIN used u ON u.payment_id = p.id "
+        "  LEFT JOIN open_credit o ON o.payment_id = p.id LEFT JOIN gone g ON g.payment_id = p.id UNION ALL "
+        "  SELECT c.number, c.total_minor, u.minor, o.left_minor, g.minor FROM credit_note c "
+        "  LEFT JOIN used u ON u.credit_note_id = c.id LEFT JOIN open_credit o ON o.credit_note_id = c.id "
+        "  LEFT JOIN gone g ON g.credit_note_id = c.id) "
+        "SELECT number, amount_minor AS amount, coalesce(used, 0) AS applied, coalesce(left_minor, 0) AS left, "
+        "coalesce(gone, 0) AS gone FROM source "
+        "WHERE amount_minor <> coalesce(used, 0) + coalesce(left_minor, 0) + coalesce(gone, 0) OR left_minor <= 0 "
+        "OR used < 0",
+    ),
+    (
+        "Of {number} more has gone back, or is disputed, than the {amount} that came in: {gone}.",
+        "SELECT p.receipt_number AS number, p.amount_minor AS amount, sum(g.amount_minor - g.beyond_minor) AS gone "
+        "FROM payment p JOIN gone_back g ON g.payment_id = p.id AND g.way <> 'balance' AND g.state NOT IN "
+        "('failed', 'canceled', 'won', 'inquiry') GROUP BY p.id HAVING bool_or(g.subscriber_id <> p.subscriber_id) "
+        "OR sum(g.amount_minor - g.beyond_minor) FILTER (WHERE g.state <> 'open') > p.amount_minor",
+    ),
+    (
+        "Disputes under way come to {open} {currency}; 'disputed' holds {booked}.",
+        "WITH item AS (SELECT currency, sum(amount_minor) AS minor FROM gone_back WHERE withdrawn_on IS NOT NULL "
+        "  AND returned_on IS NULL AND state <> 'lost' GROUP BY currency), booked AS (SELECT currency, "
+        "  sum(amount_minor) AS minor FROM posting WHERE account = 'disputed' GROUP BY currency) "
+        "SELECT currency, coalesce(i.minor, 0) AS open, coalesce(b.minor, 0) AS booked "
+        "FROM item i FULL JOIN booked b USING (currency) WHERE coalesce(i.minor, 0) <> coalesce(b.minor, 0)",
     ),
     (
         "Invoice {number} has {applied} of another subscriber or currency, or of nothing, applied to it.",
         "SELECT i.number, a.amount_minor AS applied FROM allocation a JOIN invoice i ON i.id = a.invoice_id "
         "LEFT JOIN payment p ON p.id = a.payment_id LEFT JOIN credit_note c ON c.id = a.credit_note_id "
-        "LEFT JOIN write_off w ON w.id = a.write_off_id WHERE (a.amount_minor <= 0 AND a.write_off_id IS NULL) "
+        "LEFT JOIN write_off w ON w.id = a.write_off_id WHERE (a.amount_minor <= 0 AND a.write_off_id IS NULL "
+        "AND NOT EXISTS (SELECT 1 FROM gone_back g WHERE g.payment_id = a.payment_id)) OR a.amount_minor = 0 "
         "OR (i.subscriber_id, i.currency) "
         "<> (coalesce(p.subscriber_id, c.subscriber_id, w.subscriber_id), "
         "coalesce(p.currency, c.currency, w.currency))",
@@ -118,6 +148,12 @@ LAWS: tuple[tuple[str, str], ...] = (
         "  SELECT 'credit_note:' || id, subscriber_id, issued_on, -total_minor FROM credit_note UNION ALL "
         "  SELECT 'write_off:' || id, subscriber_id, on_day, -amount_minor FROM write_off UNION ALL "
         "  SELECT 'reinstatement:' || id, subscriber_id, on_day, amount_minor FROM reinstatement UNION ALL "
+        "  SELECT 'gone_back:' || id, subscriber_id, CASE WHEN kind = 'dispute' THEN ended_on ELSE on_day END, "
+        "  amount_minor - beyond_minor FROM gone_back WHERE (kind <> 'dispute' OR state = 'lost') "
+        "  AND way <> 'balance' "
+        "  AND amount_minor > beyond_minor UNION ALL "
+        "  SELECT 'came_again:' || id, subscriber_id, ended_on, beyond_minor - amount_minor FROM gone_back "
+        "  WHERE kind <> 'dispute' AND state IN ('failed', 'canceled') AND amount_minor > beyond_minor UNION ALL "
         "  SELECT 'allocation:' || a.id, i.subscriber_id, NULL, 0 FROM allocation a JOIN invoice i "
         "  ON i.id = a.invoice_id WHERE a.write_off_id IS NULL), "
         "booked AS (SELECT e.source, e.day, p.subscriber_id, sum(p.amount_minor) AS minor FROM entry e "
@@ -126,7 +162,8 @@ LAWS: tuple[tuple[str, str], ...] = (
         "SELECT coalesce(i.source, b.source) AS source, i.minor, i.day, b.minor AS booked, b.day AS booked_on "
         "FROM item i FULL JOIN booked b ON b.source = i.source "
         "WHERE (i.subscriber_id, coalesce(i.day, b.day), i.minor) IS DISTINCT FROM (b.subscriber_id, b.day, b.minor) "
-        "AND (i.source IS NOT NULL OR b.source ~ '^(invoice|payment|credit_note|write_off|reinstatement|allocation):')",
+        "AND (i.source IS NOT NULL OR b.source ~ '^(invoice|payment|credit_note|write_off|reinstatement|gone_back|"
+        "came_again|allocation):')",
     ),
     (
         "{service} is billed twice for {day}.",

@@ -37,6 +37,7 @@ from billing.document_samples import samples
 from billing.document_templates import load_own, load_template
 from billing.enclosures import cause_of, statement_asked
 from billing.invoices import Invoice, load_invoice
+from billing.links import link_to
 from billing.outbox import hurry_mails
 from billing.pages import TEMPLATES, brand_of, fill, style_sheet
 from billing.paper import language_of, seller_of
@@ -93,7 +94,7 @@ def invoice_html(tx: Connection, business: Business, vault: Vault, invoice_id: i
     found = load_invoice(tx, invoice_id)
     if found is None:
         raise LookupError(f"there is no invoice {invoice_id}")
-    link = f"{settings().public_url}/invoices/{invoice_id}"
+    link = link_to(tx, invoice_id)
     return _fill(tx, "invoice", business, found.subscriber_id, invoice=found, seller=found.seller, link=link)
 
 

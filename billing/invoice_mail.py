@@ -3,10 +3,11 @@
 from sqlalchemy import Connection, select
 
 from base.business import Business
-from base.settings import settings
 from base.tables import subscriber
+from billing.collect.cases import announced_charge
 from billing.invoices import load_invoice
 from billing.letters import invoice_letter
+from billing.links import link_to
 from billing.mail_sources import load_sources
 from billing.mail_words import Letter
 
@@ -29,7 +30,8 @@ def write_invoice_mail(tx: Connection, business: Business, invoice_id: int) -> L
         taxes=found.taxes,
         total=found.total,
         open=found.open,
-        link=f"{settings().public_url}/invoices/{invoice_id}",
+        link=link_to(tx, invoice_id),
+        charge=announced_charge(tx, business, invoice_id),
         language=payer.language,
         sources=load_sources(tx),
     )

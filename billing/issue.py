@@ -20,6 +20,7 @@ from base.money import Money
 from base.offers import plan
 from base.tables import service, subscriber
 from billing.apply import refresh_payers
+from billing.collect.cases import open_collections
 from billing.draft import Due, Recurring, due_lines
 from billing.dunning.cases import announced
 from billing.ledger import Entry, Posting, post_all
@@ -106,6 +107,7 @@ def issue_drafts(tx: Connection, vault: Vault, business: Business, drafts: Seque
         for draft, invoice_id, number in zip(drafts, ids, numbers, strict=True)
     ]
     queue_all(tx, business, letters)
+    open_collections(tx, business, payers, now)
     # what was not announced takes nothing away, so nobody else's access can differ
     refresh_payers(tx, vault, named, now, because="time")
     return ids

@@ -23,10 +23,14 @@ def invoice_letter(
     total: Money,
     open: Money,
     link: str,
+    charge: tuple[str, date] | None = None,
     language: str | None = None,
     sources: Sources | None = None,
 ) -> Letter:
-    """A new invoice: what it is for, how much, until when, where to pay; `open` is what credit has not settled."""
+    """A new invoice: what it is for, how much, until when, where to pay; `open` is what credit has not settled.
+
+    `charge`: which card is charged with it on which day, where that happens by itself.
+    """
     return write(
         "invoice",
         business,
@@ -41,6 +45,7 @@ def invoice_letter(
         total=total,
         open=open,
         link=link,
+        charge=None if charge is None else {"card": charge[0], "on": charge[1]},
     )
 
 

@@ -19,6 +19,7 @@ from base.tables import policy, service, subscriber
 from billing.credit_documents import load_credit_note
 from billing.facts import load_facts
 from billing.ledger import receivable
+from billing.links import link_to
 from billing.mail_samples import SAMPLES
 from billing.mail_sources import load_sources
 from billing.mail_words import KINDS, Letter, WrongTemplate, render, write
@@ -164,7 +165,8 @@ def _last_invoice(tx: Connection, subscriber_id: int) -> dict[str, Any]:
         ],
         "total": Money(row.total_minor, row.currency),
         "open": Money(row.open_minor or 0, row.currency),
-        "link": f"{settings().public_url}/invoices/{row.id}",
+        "link": link_to(tx, row.id),
+        "charge": None,
     }
 
 
@@ -193,7 +195,7 @@ def _last_payment(tx: Connection, subscriber_id: int) -> dict[str, Any]:
     settled = tx.execute(
         select(invoice.c.number, allocation.c.amount_minor)
         .join(allocation, allocation.c.invoice_id == invoice.c.id)
-        .where(allocation.c.payment_id == row.id)
+        .where(allocation.c.payment_id == row.id, allocation.c.amount_minor > 0)
         .order_by(allocation.c.id)
     )
     return {

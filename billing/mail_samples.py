@@ -23,7 +23,9 @@ _INVOICE = {
     "taxes": [TaxGroup("VAT", Decimal(20), "S", Money(7999, "EUR"), Money(1600, "EUR"))],
     "total": Money(9599, "EUR"),
     "open": Money(9599, "EUR"),
+    "charge": None,
 }
+_CHARGED = {"card": "Visa … 4242", "on": date(2026, 3, 14)}
 _REMINDER = {
     **_WHO,
     "number": "INV-000007",
@@ -83,14 +85,29 @@ _ACCESS = {
     "owed": Money(9599, "EUR"),
     "nothing": _NOTHING,
 }
+_SAID = "There was not enough money on your card. We will try again."
 _CARD = {**_WHO, "card": "Visa … 4242"}
+_BACK = {
+    **_WHO,
+    "what": "refund",
+    "way": "card",
+    "amount": Money(9599, "EUR"),
+    "number": "R-000003",
+    "reopened": ["INV-000007"],
+    "owed": Money(9599, "EUR"),
+    "nothing": _NOTHING,
+}
 _USAGE = {**_WHO, "login": "ada", "cap": 500 * 10**9, "renews_on": date(2026, 4, 1)}
 
 SAMPLES: dict[str, tuple[dict[str, Any], ...]] = {
     "welcome": (
         {**_WHO, "number": "00007", "plan": "Home 100", "login": "ada", "starts_on": date(2026, 3, 1)},
     ),
-    "invoice": (_INVOICE, {**_INVOICE, "open": Money(500, "EUR")}, {**_INVOICE, "open": _NOTHING, "taxes": []}),
+    "invoice": (
+        _INVOICE,
+        {**_INVOICE, "charge": _CHARGED},
+        {**_INVOICE, "open": Money(500, "EUR")}, {**_INVOICE, "open": _NOTHING, "taxes": []},
+    ),
     "receipt": (_RECEIPT, {**_RECEIPT, "owed": _NOTHING}, {**_RECEIPT, "owed": Money(100, "EUR"), "settled": []}),
     "credit_note": (
         _CREDIT_NOTE, {**_CREDIT_NOTE, "owed": Money(-348, "EUR"), "taxes": []}, {**_CREDIT_NOTE, "owed": _NOTHING},
@@ -103,11 +120,19 @@ SAMPLES: dict[str, tuple[dict[str, Any], ...]] = {
     "suspended": (_ACCESS, {**_ACCESS, "owed": _NOTHING, "reasons": [Reason.STAFF_SUSPENDED.for_subscriber]}),
     "restored": ({**_ACCESS, "owed": _NOTHING, "reasons": []},),
     "card_failed": (
-        {**_CARD, "amount": Money(9599, "EUR"), "retry_on": date(2026, 3, 17)},
-        {**_CARD, "amount": Money(9599, "EUR"), "retry_on": None},
+        {**_CARD, "amount": Money(9599, "EUR"), "retry_on": date(2026, 3, 17), "reason": _SAID},
+        {**_CARD, "amount": Money(9599, "EUR"), "retry_on": None, "reason": _SAID},
     ),
     "card_expiring": ({**_CARD, "expires": "04/2026"},),
     "promise_accepted": ({**_WHO, "amount": Money(9599, "EUR"), "until": date(2026, 4, 10)},),
+    "money_back": (
+        _BACK,
+        {**_BACK, "way": "cash", "reopened": [], "owed": _NOTHING},
+        {**_BACK, "what": "refund_failed", "reopened": [], "owed": _NOTHING},
+        {**_BACK, "what": "reversed", "way": "cheque"},
+        {**_BACK, "what": "moved", "way": "transfer"},
+        {**_BACK, "what": "dispute_lost"},
+    ),
     "usage_80": ({**_USAGE, "used": 400 * 10**9, "percent": 80},),
     "usage_100": ({**_USAGE, "used": 500 * 10**9, "percent": 100},),
 }  # fmt: skip

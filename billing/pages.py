@@ -19,6 +19,7 @@ from base.bank import grouped
 from base.branding import logo_type
 from base.business import Business
 from base.i18n import format_date, format_money, format_percentage, translations
+from billing.gateway.offers import methods
 from billing.qr import qr_image, transfer_qr
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -26,8 +27,8 @@ KINDS = ("invoice", "credit_note", "receipt", "statement", "reminder", "vouchers
 "What has a template; 'document' is the frame around all others, 'pay' the part of them that says how to pay."
 METHODS = {
     "cash": "Cash",
-    "transfer": "Bank transfer",
-    "card": "Card",
+    **{name: each.name for name, each in methods().items()},
+    "cheque": "Cheque",
     "voucher": "Voucher",
     "opening": "Taken over",
 }

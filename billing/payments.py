@@ -16,6 +16,8 @@ from base.i18n import format_money
 from base.money import Money
 from base.tables import service, subscriber, trail
 from billing.apply import refresh_access
+from billing.clearing.till import need_open_till
+from billing.gateway.offers import methods
 from billing.ledger import Entry, Posting, post_all, receivables
 from billing.letters import receipt_letter
 from billing.mail_sources import load_sources
@@ -28,7 +30,12 @@ from billing.tables import allocation, invoice, payment
 from billing.write_offs import recover_named
 
 # method -> where the money lies, or lay already
-ACCOUNT_OF = {"cash": "cash", "transfer": "bank", "card": "stripe", "voucher": "vouchers_sold"}
+ACCOUNT_OF = {
+    "cash": "cash",
+    "cheque": "bank",
+    "voucher": "vouchers_sold",
+    **{name: each.account for name, each in methods().items()},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +105,10 @@ def record_payments(
     payers = {row.id: row for row in tx.execute(select(subscriber).where(subscriber.c.id == func.any(who)))}
     for each in incoming:
         _check(each.amount, each.method, payers[each.subscriber_id].currency)
+    for code in {each.amount.currency for each in incoming}:
+        cash = {each.received_on for each in incoming if each.method == "cash" and each.amount.currency == code}
+        if cash:
+            need_open_till(tx, author, cash, code)
     today = local_date(now, business.zone)
     ids = take_ids(tx, payment, len(incoming))
     numbers = [f"R-{number:06d}" for number in next_numbers(tx, "receipt", len(incoming))]
@@ -191,7 +202,7 @@ def _settled(tx: Connection, payment_ids: Collection[int]) -> dict[int, list[tup
     query = (
         select(allocation.c.payment_id, invoice.c.number, invoice.c.currency, allocation.c.amount_minor)
         .join(allocation, allocation.c.invoice_id == invoice.c.id)
-        .where(allocation.c.payment_id == func.any(list(payment_ids)))
+        .where(allocation.c.payment_id == func.any(list(payment_ids)), allocation.c.amount_minor > 0)
         .order_by(allocation.c.id)
     )
     found: dict[int, list[tuple[str, Money]]] = {}

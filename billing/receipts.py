@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import date
 
-from sqlalchemy import Connection, select
+from sqlalchemy import BigInteger, Connection, func, select
 
 from base.money import Money, total
 from base.tables import subscriber
@@ -48,10 +48,14 @@ def load_receipt(tx: Connection, payment_id: int) -> Receipt | None:
     if row is None:
         return None
     settled = tx.execute(
-        select(invoice.c.number, invoice.c.issued_on, allocation.c.amount_minor)
+        select(
+            invoice.c.number, invoice.c.issued_on, func.sum(allocation.c.amount_minor).cast(BigInteger).label("minor")
+        )
         .join(allocation, allocation.c.invoice_id == invoice.c.id)
         .where(allocation.c.payment_id == payment_id)
-        .order_by(allocation.c.id)
+        .group_by(invoice.c.id)
+        .having(func.sum(allocation.c.amount_minor) > 0)
+        .order_by(func.min(allocation.c.id))
     )
     return Receipt(
         number=row.receipt_number,
@@ -59,5 +63,5 @@ def load_receipt(tx: Connection, payment_id: int) -> Receipt | None:
         method=row.method,
         amount=Money(row.amount_minor, row.currency),
         buyer={"name": row.name, "address": row.address, "number": row.number},
-        settled=tuple(Settled(each.number, each.issued_on, Money(each.amount_minor, row.currency)) for each in settled),
+        settled=tuple(Settled(each.number, each.issued_on, Money(each.minor, row.currency)) for each in settled),
     )

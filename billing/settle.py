@@ -11,13 +11,17 @@ from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, exists, func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
 
 from base.bulk import copy_rows
 from base.money import Money
 from base.tables import subscriber
 from billing.allocation import OpenInvoice, allocate
+from billing.collect.cases import end_settled
 from billing.ledger import Entry, Posting, post_all
-from billing.tables import allocation, credit_note, invoice, open_credit, open_item
+from billing.tables import allocation, credit_note, invoice, invoice_line, open_credit, open_item
+
+FEES = ("late_fee", "reconnection")  # they start no dunning of their own
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +158,119 @@ def write_up(tx: Connection, original: Row[Any], amount: Money, now: datetime, w
     """Have part of an `invoice` row that was written down wait to be paid again; what was given up is not dunned."""
     values = {"write_off_id": write_off_id, "invoice_id": original.id, "amount_minor": -amount.minor, "created_at": now}
     tx.execute(insert(allocation).values(**values))
-    add_open_items(tx, [(original.id, original.subscriber_id, original.due_on, amount, False)])
+    row = {"invoice_id": original.id, "subscriber_id": original.subscriber_id, "due_on": original.due_on}
+    _grow(tx, [{**row, "open_minor": amount.minor, "currency": amount.currency, "dunned": False, "reopened": False}])
+
+
+def take_back(tx: Connection, source: Row[Any], amount: Money, now: datetime, day: date) -> list[int]:
+    """Free so much of a `payment` row, whose subscriber is locked: it is credit that no invoice uses.
+
+    First what is unused, then what its invoices used, the last one first. Those that had been settled are open again
+    and due on `day` (or later, where they were not due yet); returns them. One that was still open grows and keeps its
+    date. Raises ValueError when the payment has not so much left.
+    """
+    unused = tx.scalar(select(open_credit.c.left_minor).where(open_credit.c.payment_id == source.id)) or 0
+    short = amount.minor - int(unused)
+    if short <= 0:
+        return []
+    query = (
+        select(allocation.c.invoice_id, invoice.c.due_on, func.sum(allocation.c.amount_minor).label("minor"))
+        .join(invoice, invoice.c.id == allocation.c.invoice_id)
+        .where(allocation.c.payment_id == source.id)
+        .group_by(allocation.c.invoice_id, invoice.c.due_on)
+        .having(func.sum(allocation.c.amount_minor) > 0)
+        .order_by(func.max(allocation.c.id).desc())
+    )
+    parts: list[tuple[int, date, int]] = []
+    for row in tx.execute(query):
+        part = min(int(row.minor), short)
+        short -= part
+        parts.append((row.invoice_id, max(day, row.due_on), part))
+        if not short:
+            break
+    if short:
+        raise ValueError(f"payment {source.id} has {short} less than is taken back")
+    ids = [invoice_id for invoice_id, _, _ in parts]
+    before = set(tx.scalars(select(open_item.c.invoice_id).where(open_item.c.invoice_id == func.any(ids))))
+    dunned = _dunned(tx, ids)
+    rows = [
+        {"payment_id": source.id, "invoice_id": invoice_id, "amount_minor": -part, "created_at": now}
+        for invoice_id, _, part in parts
+    ]
+    made = list(tx.scalars(insert(allocation).returning(allocation.c.id, sort_by_parameter_order=True), rows))
+    owner, currency = {"subscriber_id": source.subscriber_id}, {"currency": source.currency}
+    _grow(
+        tx,
+        [
+            {
+                "invoice_id": invoice_id, "due_on": due_on, "open_minor": part, "dunned": invoice_id in dunned,
+                "reopened": True, **owner, **currency,
+            }
+            for invoice_id, due_on, part in parts
+        ],
+    )  # fmt: skip
+    give_back_credit(tx, source.subscriber_id, Money(sum(part for *_, part in parts), source.currency), source.id)
+    post_all(
+        tx,
+        [
+            Entry(
+                day=day,
+                text=f"Credit taken off invoice {invoice_id}",
+                source=f"allocation:{allocation_id}",
+                postings=(
+                    Posting("receivable", source.subscriber_id, Money(part, source.currency)),
+                    Posting("customer_credit", source.subscriber_id, Money(-part, source.currency)),
+                ),
+            )
+            for allocation_id, (invoice_id, _, part) in zip(made, parts, strict=True)
+        ],
+    )
+    return [each for each in ids if each not in before]
+
+
+def spend_credit(tx: Connection, amount: Money, **source: int) -> None:
+    """So much of a payment's (payment_id=) or credit note's (credit_note_id=) unused credit leaves the house.
+
+    Raises ValueError when less is unused.
+    """
+    ((name, source_id),) = source.items()
+    mine = open_credit.c[name] == source_id
+    changed = update(open_credit).where(mine, open_credit.c.left_minor >= amount.minor)
+    if not tx.execute(changed.values(left_minor=open_credit.c.left_minor - amount.minor)).rowcount:
+        raise ValueError(f"{name} {source_id} has less unused than {amount.minor}")
+    tx.execute(delete(open_credit).where(mine, open_credit.c.left_minor == 0))
+
+
+def give_back_credit(tx: Connection, subscriber_id: int, amount: Money, payment_id: int) -> None:
+    """So much of a payment is unused (again)."""
+    row = {"subscriber_id": subscriber_id, "left_minor": amount.minor, "currency": amount.currency}
+    more = upsert(open_credit).values(**row, payment_id=payment_id)
+    more = more.on_conflict_do_update(
+        index_elements=["payment_id"], set_={"left_minor": open_credit.c.left_minor + more.excluded.left_minor}
+    )
+    tx.execute(more)
+
+
+def _grow(tx: Connection, rows: list[dict[str, Any]]) -> None:
+    """Have more of these invoices wait to be paid; what was open keeps its date."""
+    more = upsert(open_item)
+    grown = {
+        "open_minor": open_item.c.open_minor + more.excluded.open_minor,
+        "dunned": open_item.c.dunned | more.excluded.dunned,
+        "reopened": open_item.c.reopened | more.excluded.reopened,
+    }
+    tx.execute(more.on_conflict_do_update(index_elements=["invoice_id"], set_=grown), rows)
+
+
+def _dunned(tx: Connection, invoice_ids: list[int]) -> set[int]:
+    """Those of these invoices that start dunning of their own, as when they were issued (billing.issue.Draft)."""
+    query = (
+        select(invoice_line.c.invoice_id)
+        .where(invoice_line.c.invoice_id == func.any(invoice_ids), invoice_line.c.kind.not_in(FEES))
+        .group_by(invoice_line.c.invoice_id)
+        .having(func.sum(invoice_line.c.amount_minor) > 0)
+    )
+    return set(tx.scalars(query))
 
 
 def _write(tx: Connection, used: Sequence[tuple[int, Credit, int, Money]], now: datetime, day: date) -> None:
@@ -188,7 +304,8 @@ def _take(tx: Connection, taken: dict[int, int]) -> None:
     rows: list[dict[str, Any]] = [{"row": invoice_id, "minor": minor} for invoice_id, minor in taken.items()]
     changed = open_item.c.open_minor - bindparam("minor")
     tx.execute(update(open_item).where(open_item.c.invoice_id == bindparam("row")).values(open_minor=changed), rows)
-    tx.execute(delete(open_item).where(open_item.c.invoice_id == func.any(list(taken)), open_item.c.open_minor == 0))
+    whole = delete(open_item).where(open_item.c.invoice_id == func.any(list(taken)), open_item.c.open_minor == 0)
+    end_settled(tx, list(tx.scalars(whole.returning(open_item.c.invoice_id))))
 
 
 def _entry(allocation_id: int, subscriber_id: int, credit: Credit, invoice_id: int, part: Money, day: date) -> Entry:

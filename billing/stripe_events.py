@@ -1,38 +1,115 @@
-"""What each event of Stripe's means for us. Events only wake: the truth is read from Stripe (billing.checkout)."""
+"""What each event of Stripe's means for us. Events only wake: the truth is read from Stripe."""
 
 from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import func, select, update
 
+from base import jobs
+from base.business import Business, load_business
 from base.crypto import Vault, open_vault
 from base.database import transaction
 from base.settings import settings
 from base.tables import inbox
 from billing import checkout
+from billing.collect import cards, settle
+from billing.gateway.client import is_test
+from billing.money_back import card, disputes
+
+Act = Callable[[Vault, dict[str, Any]], str]
 
 
 def _session(vault: Vault, event: dict[str, Any]) -> str:
     return checkout.settle(vault, event["data"]["object"]["id"])
 
 
-EVENTS: dict[str, Callable[[Vault, dict[str, Any]], str]] = {
+def _intent(vault: Vault, event: dict[str, Any]) -> str:
+    return settle.hear(vault, event["data"]["object"]["id"])
+
+
+def _card(vault: Vault, event: dict[str, Any]) -> str:
+    """A card was added, changed or taken away; one that was taken away names its owner only in what changed."""
+    before = event["data"].get("previous_attributes") or {}
+    owner = event["data"]["object"].get("customer") or before.get("customer")
+    if not isinstance(owner, str):
+        return "not ours"
+    cards.refresh(vault, owner)
+    return "cards read"
+
+
+def _refund(vault: Vault, event: dict[str, Any]) -> str:
+    return card.hear(vault, event["data"]["object"]["id"])
+
+
+def _refunded(vault: Vault, event: dict[str, Any]) -> str:
+    """Something of a charge was refunded; which refund that is, the event does not say."""
+    intent = event["data"]["object"].get("payment_intent")
+    return card.hear_charge(vault, intent) if isinstance(intent, str) else "not ours"
+
+
+def _dispute(vault: Vault, event: dict[str, Any]) -> str:
+    return disputes.hear(vault, event["data"]["object"]["id"])
+
+
+def _payout(vault: Vault, event: dict[str, Any]) -> str:
+    with transaction() as tx:
+        jobs.enqueue(tx, jobs.Kind.FETCH_BALANCE, {}, key=f"balance:{event['id']}")
+    return "balance asked for"
+
+
+EVENTS: dict[str, Act] = {
     "checkout.session.completed": _session,
     "checkout.session.async_payment_succeeded": _session,
     "checkout.session.async_payment_failed": _session,
     "checkout.session.expired": _session,
+    "payment_intent.succeeded": _intent,
+    "payment_intent.processing": _intent,
+    "payment_intent.payment_failed": _intent,
+    "payment_intent.requires_action": _intent,
+    "payment_intent.canceled": _intent,
+    "refund.created": _refund,
+    "refund.updated": _refund,
+    "refund.failed": _refund,
+    "charge.refunded": _refunded,
+    "charge.dispute.created": _dispute,
+    "charge.dispute.updated": _dispute,
+    "charge.dispute.funds_withdrawn": _dispute,
+    "charge.dispute.funds_reinstated": _dispute,
+    "charge.dispute.closed": _dispute,
+    "payment_method.attached": _card,
+    "payment_method.updated": _card,
+    "payment_method.automatically_updated": _card,
+    "payment_method.detached": _card,
+    "payout.created": _payout,
+    "payout.paid": _payout,
+    "payout.failed": _payout,
+    "payout.canceled": _payout,
 }
 
 
 def handle(inbox_id: int) -> None:
     """Understand one event of the inbox, once; an event that means nothing to us is marked so."""
+    vault = open_vault(settings().secret_keys)
     with transaction() as tx:
         row = tx.execute(select(inbox).where(inbox.c.id == inbox_id)).one()
+        business = load_business(tx, vault)
     if row.processed_at is not None:
         return
     act = EVENTS.get(row.kind)
-    outcome = "ignored" if act is None else act(open_vault(settings().secret_keys), row.body)
+    stranger = not_ours(business, row.body)
+    outcome = stranger or ("ignored" if act is None else act(vault, row.body))
     with transaction() as tx:
         tx.execute(
             update(inbox).where(inbox.c.id == inbox_id).values(processed_at=func.clock_timestamp(), outcome=outcome)
         )
+
+
+def not_ours(business: Business, event: dict[str, Any]) -> str:
+    """Why an event is none of ours although its signature fits: another mode or another account; '' when it is."""
+    live = event.get("livemode")
+    if isinstance(live, bool) and live is is_test(business.stripe_secret_key):
+        return "refused: of live mode" if live else "refused: of test mode"
+    account = event.get("account") or ""
+    if account != business.stripe_connected_account:
+        return f"refused: of the account {account or 'itself'}"
+    return ""

@@ -166,6 +166,8 @@ open_item = Table(
     Column("open_minor", BigInteger, nullable=False),
     Column("currency", Text, nullable=False),
     Column("dunned", Boolean, nullable=False, server_default="true"),  # no dunning for an invoice of fees alone
+    # it had been settled, and the money went back: due from then on, and no card is charged for it by itself
+    Column("reopened", Boolean, nullable=False, server_default="false"),
 )
 
 # What of a payment or a credit note no invoice has used yet; the row goes when nothing is left. Writer: billing.settle.
@@ -263,7 +265,7 @@ payment = Table(
     identity(),
     reference("subscriber_id", "subscriber"),
     Column("receipt_number", Text, nullable=False, unique=True),
-    Column("method", Text, nullable=False),  # cash, transfer, card, voucher; opening: credit taken over
+    Column("method", Text, nullable=False),  # cash, transfer, cheque, card, voucher; opening: credit taken over
     Column("gateway_id", Text, unique=True),  # pi_…: recorded once
     Column("amount_minor", BigInteger, nullable=False),
     Column("currency", Text, nullable=False),
@@ -273,7 +275,8 @@ payment = Table(
     instant("created_at"),
 )
 
-# Which payment, credit note or write-off settles which invoice, and how much of it. Writer: billing.settle.
+# Which payment, credit note or write-off settles which invoice, and how much of it; negative: that is taken back, the
+# money having gone back or the write-off having been reinstated. Writer: billing.settle.
 allocation = Table(
     "allocation",
     metadata,
@@ -284,27 +287,7 @@ allocation = Table(
     reference("invoice_id", "invoice"),
     Column("amount_minor", BigInteger, nullable=False),
     instant("created_at"),
-    UniqueConstraint("payment_id", "invoice_id"),
-    UniqueConstraint("credit_note_id", "invoice_id"),
     CheckConstraint("num_nonnulls(payment_id, credit_note_id, write_off_id) = 1", name="one_source"),
-)
-
-# A try to collect by Stripe Checkout, committed before Stripe is called. Writer: billing.checkout.
-checkout = Table(
-    "checkout",
-    metadata,
-    identity(),
-    reference("subscriber_id", "subscriber"),
-    Column("amount_minor", BigInteger, nullable=False),
-    Column("currency", Text, nullable=False),
-    Column("invoice_ids", JSONB, nullable=False),
-    # created: before the call; open: Stripe has a Session; paid, expired: ended; unknown: no answer, to be asked about
-    Column("state", Text, nullable=False),
-    Column("session_id", Text, unique=True),  # cs_…
-    Column("url", Text),
-    reference("payment_id", "payment", nullable=True),
-    instant("created_at"),
-    instant("real_at", now=True),
 )
 
 # What subscribers are told, one row per cause and channel. Writer: billing.mail, billing.bounces. Readers: portal.

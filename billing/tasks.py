@@ -26,6 +26,9 @@ from base.settings import settings
 
 Handler = Callable[[Job], None]
 BOUNCES_EVERY = 300  # seconds, real time
+POLL_EVERY = 300
+FETCH_EVERY = 3600
+CHECK_EVERY = 3600
 FORMAT = 1  # of payloads; an older one is read, a newer one refused by name
 
 log = logger()
@@ -125,6 +128,10 @@ def ask_for_tick(*, at_once: bool = False) -> None:
         if settings().bounce_imap_url is not None:
             span = int(clock.real().timestamp()) // BOUNCES_EVERY
             jobs.enqueue(tx, Kind.READ_BOUNCES, {}, key=f"bounces:{span}")
+        stripe_span = int(clock.real().timestamp())
+        jobs.enqueue(tx, Kind.POLL_EVENTS, {}, key=f"poll:{stripe_span // POLL_EVERY}")
+        jobs.enqueue(tx, Kind.FETCH_BALANCE, {}, key=f"balance:{stripe_span // FETCH_EVERY}")
+        jobs.enqueue(tx, Kind.CHECK_GATEWAY, {}, key=f"check_gateway:{stripe_span // CHECK_EVERY}")
 
 
 def tick(_job: Job) -> None:
@@ -147,6 +154,83 @@ def stripe_event(job: Job) -> None:
     from billing.stripe_events import handle
 
     handle(job.payload["inbox_id"])
+
+
+def charge_card(job: Job) -> None:
+    """Try the collection payload['collection_id'] with a saved card."""
+    from billing.collect.charge import charge
+
+    charge(open_vault(settings().secret_keys), job.payload["collection_id"])
+
+
+def ask_payment(job: Job) -> None:
+    """Ask Stripe what became of the charge of payload['collection_id']."""
+    from billing.collect.settle import find_out
+
+    find_out(open_vault(settings().secret_keys), job.payload["collection_id"])
+
+
+def ask_page(job: Job) -> None:
+    """Ask Stripe what became of the hosted page payload['session_id']."""
+    from billing.checkout import settle
+
+    settle(open_vault(settings().secret_keys), job.payload["session_id"])
+
+
+def refund(job: Job) -> None:
+    """Ask Stripe for the refund payload['gone_id'], or what became of it."""
+    from billing.money_back.card import send
+
+    send(open_vault(settings().secret_keys), job.payload["gone_id"])
+
+
+def ask_dispute(job: Job) -> None:
+    """Ask Stripe how the dispute payload['gone_id'] stands."""
+    from billing.money_back.disputes import ask
+
+    ask(open_vault(settings().secret_keys), job.payload["gone_id"])
+
+
+def refresh_cards(job: Job) -> None:
+    """Read the cards of the customer payload['customer_id'] from Stripe."""
+    from billing.collect.cards import refresh
+
+    refresh(open_vault(settings().secret_keys), job.payload["customer_id"])
+
+
+def poll_events(_job: Job) -> None:
+    """Ask Stripe for events that no webhook has brought."""
+    from billing.stripe_poll import poll
+
+    poll(open_vault(settings().secret_keys))
+
+
+def fetch_balance(_job: Job) -> None:
+    """Fetch what moved at Stripe, and book it."""
+    from billing.clearing.fetch import fetch_or_say
+
+    fetch_or_say(open_vault(settings().secret_keys))
+
+
+def check_gateway(_job: Job) -> None:
+    """Look whether the Stripe account is set up as it has to be, and keep what was found."""
+    from billing.stripe_check import check_and_keep
+
+    check_and_keep(open_vault(settings().secret_keys))
+
+
+def close_pages(job: Job) -> None:
+    """Close the hosted pages payload['checkout_ids'], whose invoices were settled another way."""
+    from billing.checkout import close
+
+    close(open_vault(settings().secret_keys), job.payload["checkout_ids"])
+
+
+def end_collection(job: Job) -> None:
+    """Close the collection payload['collection_id'], whose invoices were settled another way."""
+    from billing.collect.settle import end
+
+    end(open_vault(settings().secret_keys), job.payload["collection_id"])
 
 
 def send_message(job: Job) -> None:
@@ -179,6 +263,17 @@ def render_document(job: Job) -> None:
 HANDLERS: dict[Kind, Handler] = {
     Kind.STRIPE_EVENT: stripe_event,
     Kind.REVIEW_ACCESS: in_one_transaction(review_access),
+    Kind.ASK_PAYMENT: ask_payment,
+    Kind.ASK_PAGE: ask_page,
+    Kind.REFRESH_CARDS: refresh_cards,
+    Kind.REFUND: refund,
+    Kind.ASK_DISPUTE: ask_dispute,
+    Kind.POLL_EVENTS: one_at_a_time(poll_events),
+    Kind.FETCH_BALANCE: one_at_a_time(fetch_balance),
+    Kind.CHECK_GATEWAY: check_gateway,
+    Kind.CHARGE_CARD: charge_card,
+    Kind.CLOSE_PAGES: close_pages,
+    Kind.END_COLLECTION: end_collection,
     Kind.TICK: one_at_a_time(tick),  # a second bill run beside a long one would only be in its way
     Kind.SEND_MESSAGE: send_message,
     Kind.READ_BOUNCES: read_bounces,

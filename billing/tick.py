@@ -18,10 +18,12 @@ from base.tables import service
 from billing.apply import due_for_review
 from billing.chain import seal_due
 from billing.changes import due_switches, switch_plans
+from billing.collect.sweep import run as collect_due
 from billing.dunning.arrivals import hold_returned
 from billing.dunning.run import run_dunning
 from billing.endings import due_deposits, return_deposits
 from billing.invoices import issue_due
+from billing.money_back.sweep import run as money_back_due
 from billing.moves import due_moves, end_old_lines
 from billing.prepaid.renewal import due_for_renewal, renew_and_refresh
 from billing.settle import lock_subscribers
@@ -45,9 +47,9 @@ class Ticked:
 
 
 def run(now: datetime) -> Ticked:
-    """Renew, switch, move, return, skip, issue, dun, review, skip, seal, in this order; a failure keeps no other back.
+    """Renew, switch, move, return, skip, issue, dun, review, skip, collect, seal, in this order.
 
-    Raises ExceptionGroup at the end when a step left something undone.
+    A failure keeps no other step back. Raises ExceptionGroup at the end when a step left something undone.
     """
     failures: list[Exception] = []
 
@@ -65,6 +67,8 @@ def run(now: datetime) -> Ticked:
     attempt(skip_walled)  # before bills, which skip what is not billed while walled
     done = Ticked(issued=attempt(issue_due), dunned=attempt(run_dunning), changed=attempt(review_due))
     attempt(skip_walled)  # whoever was walled in or let out just now
+    attempt(collect_due)
+    attempt(money_back_due)
     attempt(seal_due)
     if failures:
         raise ExceptionGroup("the tick left something undone", failures)

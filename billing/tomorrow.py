@@ -27,6 +27,8 @@ from billing.apply import refresh_access
 from billing.bill_holds import end_holds, hold_back
 from billing.bill_runs import sentence_of
 from billing.changes import due_switches, switch_plans
+from billing.collect.cases import owed_by
+from billing.collect.tables import collection
 from billing.dunning.arrivals import note_arrivals
 from billing.dunning.promises import settle_promises
 from billing.dunning.run import dun
@@ -51,7 +53,7 @@ class Item:
     """One thing that will happen."""
 
     kind: str
-    "invoice, fee, mail, suspend, slow, restore or end."
+    "invoice, charge, fee, mail, suspend, slow, restore or end."
     number: str
     "Of the account."
     name: str
@@ -119,7 +121,8 @@ def _concerned(tx: Connection, business: Business, day: date) -> list[int]:
     )
     dunned = select(open_item.c.subscriber_id).where(open_item.c.due_on <= day)
     promised = select(promise.c.subscriber_id).where(promise.c.state == "open")
-    found = set(tx.scalars(union(switching, reviewed, dunned, promised)))
+    charged = select(collection.c.subscriber_id).where(collection.c.state == "waiting", collection.c.next_try_at < end)
+    found = set(tx.scalars(union(switching, reviewed, dunned, promised, charged)))
     return sorted(found | set(due_subscribers(tx, day, business.issue_days_before)))
 
 
@@ -147,7 +150,7 @@ def _play(vault: Vault, payers: Sequence[int], day: date) -> list[Item]:
                 before = _marks(tx)
             with clock.standing(instant):
                 _tick(tx, vault, business, payers, instant)
-        return _gather(tx, payers, before)
+        return _gather(tx, payers, before) + _charges(tx, payers, now, day, zone)
 
 
 def _shadow_numbers(tx: Connection) -> None:
@@ -283,6 +286,19 @@ def _gather(tx: Connection, payers: Sequence[int], before: dict[str, int]) -> li
         payer = who[row.subscriber_id]
         items.append(Item("mail", payer.number, payer.name, row.kind, None))
     return items + _changes(tx, payers, before)
+
+
+def _charges(tx: Connection, payers: Sequence[int], now: datetime, day: date, zone: ZoneInfo) -> list[Item]:
+    """The cards that will be charged on a day: attempts, because nobody knows what their issuers will say."""
+    query = (
+        select(collection, subscriber.c.number, subscriber.c.name)
+        .join(subscriber, subscriber.c.id == collection.c.subscriber_id)
+        .where(collection.c.subscriber_id == func.any(list(payers)), collection.c.state == "waiting")
+        .where(collection.c.next_try_at < local_midnight(day + timedelta(days=1), zone))
+    )
+    if local_date(now, zone) != day:  # what is due before is tried before
+        query = query.where(collection.c.next_try_at >= local_midnight(day, zone))
+    return [Item("charge", row.number, row.name, "", owed_by(tx, row.id, row.currency)[0]) for row in tx.execute(query)]
 
 
 def _changes(tx: Connection, payers: Sequence[int], before: dict[str, int]) -> list[Item]:

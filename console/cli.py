@@ -8,19 +8,25 @@ from typing import Any
 import click
 
 from base.settings import PREFIX, Settings, WrongSetting, load
+from console.bank import bank
+from console.bank_mapping import mapping
 from console.billing import charge, invoice, service
 from console.bills import bill
 from console.books import books
+from console.cards import card, collect
+from console.clearing import cashier, clearing, worklist
 from console.documents import logo, template
 from console.dunning import dunning, promise
 from console.imports import imports
 from console.invoices import statement
 from console.mail import mail
+from console.money_back import dispute, refund, reverse
 from console.offers import coupon, plan, product, tax
 from console.outage import outage
 from console.prepaid import prepaid, voucher
 from console.preview import preview
 from console.reports import report
+from console.stripe import stripe
 from console.subscribers import payment, subscriber
 
 
@@ -363,7 +369,9 @@ def story(as_json: bool) -> None:
 
 
 for command in (
-    bill, books, charge, coupon, dunning, imports, invoice, logo, mail, outage, payment, plan, prepaid, preview,
-    product, promise, report, service, statement, subscriber, tax, template, voucher,
+    bank, bill, books, card, cashier, charge, clearing, collect, coupon, dispute, dunning, imports, invoice, logo, mail,
+    outage, payment, plan, prepaid, preview, product, promise, refund, report, reverse, service, statement, stripe,
+    subscriber, tax, template, voucher, worklist,
 ):  # fmt: skip
     main.add_command(command)
+bank.add_command(mapping)

@@ -224,6 +224,22 @@ def _mail_dns(config: Settings) -> Iterator[Finding]:
         yield Finding(f"{verdict.name} of {domain}", verdict.fine, verdict.found, verdict.advice)
 
 
+def _stripe(_: Settings) -> Iterator[Finding]:
+    from base.database import DatabaseUnavailable, engine
+    from billing.stripe_check import kept
+
+    try:
+        with engine().connect() as tx:
+            at, found = kept(tx)
+    except (DatabaseUnavailable, SQLAlchemyError) as error:
+        yield Finding("Stripe", True, f"not looked at: {str(error).splitlines()[0]}")
+        return
+    if at is None:
+        yield Finding("Stripe", True, "not looked at yet; workers do so once an hour")
+    for each in found:
+        yield Finding("Stripe", each.ok, each.sentence, "Then run: tollkeeper stripe check")
+
+
 def _running(config: Settings) -> bool:
     import fcntl
 
@@ -238,5 +254,5 @@ def _running(config: Settings) -> bool:
 
 
 CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
-    _python, _clock, _data_dir, _keys, _database, _books, _pdf, _fonts, _dictionaries, _ports, _nas, _mail_dns,
+    _python, _clock, _data_dir, _keys, _database, _books, _pdf, _fonts, _dictionaries, _ports, _nas, _mail_dns, _stripe,
 )  # fmt: skip

@@ -53,6 +53,27 @@ def invoice_show(number: str) -> None:
             click.echo(f"{note.number}\t{note.issued_on}\t{amount} given back\t{note.reason}")
 
 
+@invoice.command("link")
+@click.argument("number")
+def invoice_link(number: str) -> None:
+    """Print the address that pays an invoice without logging in."""
+    from billing.links import link_to
+
+    with desk_of_console() as desk:
+        click.echo(link_to(desk.tx, _invoice(desk, number)[0]))
+
+
+@invoice.command("revoke-link")
+@click.argument("number")
+def invoice_revoke_link(number: str) -> None:
+    """Make every link to an invoice worthless that is about; `invoice link` prints a new one."""
+    from billing.links import revoke_link
+
+    with desk_of_console() as desk:
+        revoke_link(desk.tx, ACTOR, _invoice(desk, number)[0])
+    click.echo("The links that are about are worthless now.")
+
+
 @invoice.command("pdf")
 @click.argument("number")
 @click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The file to write.")

@@ -19,11 +19,12 @@ from base.nas import add_nas
 from base.settings import settings
 from base.tables import access_history, inbox, session
 from billing.changes import change_plan
+from billing.collect.tables import checkout
 from billing.dunning.policies import load_policies, save_policy
 from billing.dunning.policy import Step
 from billing.plans import add_plan
 from billing.services import add_service, add_subscriber
-from billing.tables import checkout, document, invoice, message
+from billing.tables import document, invoice, message
 from console.browser import Browser
 from console.story import Outcome, StoryBroken, Timeline, milliseconds, until
 from sandbox.mail import read_all

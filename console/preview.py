@@ -9,6 +9,7 @@ from console.progress import progress_bar
 
 WORDS = {
     "invoice": "invoices",
+    "charge": "cards tried",
     "fee": "fees",
     "mail": "mails",
     "slow": "lines slowed",
@@ -51,7 +52,6 @@ def preview(day: str | None, totals: bool) -> None:
                 desk.shown(Money(minor, code)) for (of, code), minor in sorted(sums.items()) if of == kind
             )
             click.echo(f"  {counted[kind]:>8}  {word}{f', {worth}' if worth else ''}")
-        click.echo("         0  cards charged (no cards are kept on file)")
         for item in () if totals else found.items:
             amount = "" if item.amount is None else desk.shown(item.amount)
             click.echo(f"{item.kind:8}  {item.number}  {item.name:30}  {item.what:16}  {amount}".rstrip())

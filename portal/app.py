@@ -13,6 +13,7 @@ from base.settings import settings
 from portal import (
     at_hand,
     captive,
+    cards,
     errors,
     filters,
     health,
@@ -44,7 +45,7 @@ def create_app() -> Flask:
     app.context_processor(_everywhere)
     filters.add_filters(app)
     errors.add_error_pages(app)
-    for pages in (health, subscriber, paying, captive, staff, webhooks):
+    for pages in (health, subscriber, cards, paying, captive, staff, webhooks):
         app.register_blueprint(pages.blueprint)
     if settings().sandbox:
         app.register_blueprint(captive.sandbox_blueprint)

@@ -14,6 +14,7 @@ from base.money import total
 from base.settings import settings
 from base.tables import policy, service
 from base.tables import session as line
+from billing.checkout import Wish
 from billing.invoices import open_invoices
 from portal import queries_account
 from portal.at_hand import client_address, tx
@@ -74,7 +75,7 @@ def pay() -> ResponseReturnValue:
     here = known_line()
     if here is None:
         return redirect(url_for("subscriber.login"), 303)
-    return to_checkout(here.subscriber_id, [], url_for("captive.page"))
+    return to_checkout(here.subscriber_id, Wish(known=False, back=url_for("captive.page")))
 
 
 @sandbox_blueprint.get("/as/<row:session_id>")

@@ -5,15 +5,18 @@ import re
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
+from base.i18n import parse_money
 from base.log import logger
+from base.money import Money
 from base.settings import settings
-from billing import checkout, gateway
+from billing import checkout, links
+from billing.gateway.words import GatewayError
 from billing.refused import Refused
 from portal import queries_account, queries_money
 from portal.at_hand import commit, tx, vault
 from portal.login import current_subscriber, subscriber_only
 from portal.security import limit_unknown
-from portal.subscriber import me
+from portal.subscriber import can_pay, me
 
 blueprint = Blueprint("paying", __name__)
 SESSION_ID = re.compile(r"cs_\w{1,250}", re.ASCII)
@@ -22,20 +25,52 @@ SESSION_ID = re.compile(r"cs_\w{1,250}", re.ASCII)
 @blueprint.post("/pay")
 @subscriber_only
 def pay() -> ResponseReturnValue:
-    """Pay one invoice, or everything that is open."""
+    """Pay one invoice, or everything that is open, or a sum of one's choice."""
     chosen = [int(text) for text in request.form.getlist("invoice_id") if text.isascii() and text.isdigit()]
-    return to_checkout(me(), chosen, url_for("subscriber.home"))
+    try:
+        amount = _amount(request.form.get("amount", "").strip())
+    except ValueError as error:
+        flash(str(error), "error")
+        return redirect(url_for("subscriber.home"), 303)
+    return to_checkout(me(), checkout.Wish(chosen, amount, back=url_for("subscriber.home")))
 
 
-def to_checkout(subscriber_id: int, invoice_ids: list[int], back: str) -> ResponseReturnValue:
-    """Lead the browser to the hosted payment page of these invoices (none named: all that are open), or back."""
+def _amount(typed: str) -> Money | None:
+    """A sum of the subscriber's choice; None when the field was left empty."""
+    person = queries_account.one_subscriber(tx(), me())
+    assert person is not None
+    return parse_money(typed, person.currency) if typed else None
+
+
+@blueprint.get("/p/<token>")
+@limit_unknown
+def link(token: str) -> ResponseReturnValue:
+    """What a payment link pays: number, sum and date, and nobody's name; 404 for a link that is not good."""
+    found = links.read_link(tx(), vault(), token) or abort(404)
+    return render_template("captive/link.html", found=found, token=token, can_pay=can_pay())
+
+
+@blueprint.post("/p/<token>")
+@limit_unknown
+def pay_link(token: str) -> ResponseReturnValue:
+    """Pay what a link stands for; the hosted page knows nobody's name either."""
+    found = links.read_link(tx(), vault(), token) or abort(404)
+    back = url_for("paying.link", token=token)
+    if not found.open:
+        return redirect(back, 303)
+    return to_checkout(found.subscriber_id, checkout.Wish([found.invoice_id], known=False, back=back))
+
+
+def to_checkout(subscriber_id: int, wish: checkout.Wish) -> ResponseReturnValue:
+    """Lead the browser to the hosted payment page of what is wished, or back."""
+    back = wish.back
     commit()  # the attempt is a transaction of its own, committed before Stripe is asked
     try:
-        url = checkout.start(vault(), subscriber_id, invoice_ids, settings().public_url)
+        url = checkout.start(vault(), subscriber_id, settings().public_url, wish)
     except Refused as error:
         flash(str(error), "info")
         return redirect(back, 303)
-    except gateway.GatewayError as error:
+    except GatewayError as error:
         logger().warning("checkout.not_opened", subscriber_id=subscriber_id, error=str(error))
         return render_template("captive/cannot_pay.html"), 503
     return redirect(url, 303)
@@ -53,7 +88,7 @@ def pay_return() -> ResponseReturnValue:
         commit()  # so that nothing is held open while Stripe is asked
         try:
             checkout.settle(vault(), session_id)
-        except gateway.GatewayError as error:
+        except GatewayError as error:
             logger().warning("checkout.not_settled", session=session_id, error=str(error))
         found = queries_money.checkout_by_session(tx(), session_id) or abort(404)
     return render_template(

@@ -5,9 +5,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
 
 from base.tables import subscriber
+from billing.collect.tables import checkout
 from billing.ledger import OWED
 from billing.settle import open_of_invoice
-from billing.tables import allocation, checkout, document, entry, invoice, message, payment, posting
+from billing.tables import allocation, document, entry, invoice, message, payment, posting
 
 
 def invoices(subscriber_id: int | None = None, *where: ColumnElement[bool]) -> Select[Any]:
@@ -28,10 +29,12 @@ def invoices(subscriber_id: int | None = None, *where: ColumnElement[bool]) -> S
 def paid_by(tx: Connection, invoice_id: int) -> list[Row[Any]]:
     """Which payments settled an invoice."""
     query = (
-        select(payment, allocation.c.amount_minor.label("applied_minor"))
+        select(payment, func.sum(allocation.c.amount_minor).cast(allocation.c.amount_minor.type).label("applied_minor"))
         .join(allocation, allocation.c.payment_id == payment.c.id)
         .where(allocation.c.invoice_id == invoice_id)
-        .order_by(allocation.c.id)
+        .group_by(payment.c.id)
+        .having(func.sum(allocation.c.amount_minor) > 0)  # none whose money has gone back
+        .order_by(func.min(allocation.c.id))
     )
     return list(tx.execute(query))
 

@@ -29,6 +29,7 @@ MENU = [
     ("subscriber.home", "Home"),
     ("subscriber.invoices", "Invoices"),
     ("subscriber.payments", "Payments"),
+    ("cards.page", "Cards"),
     ("subscriber.usage", "Usage"),
 ]
 

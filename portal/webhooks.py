@@ -5,7 +5,8 @@ from flask.typing import ResponseReturnValue
 
 from base import clock, inbox
 from base.log import logger
-from billing import gateway
+from billing.gateway import webhooks
+from billing.gateway.words import BadSignature
 from portal.at_hand import business, tx
 from portal.security import csrf
 
@@ -23,8 +24,8 @@ def stripe() -> ResponseReturnValue:
     if not secret:
         return "No webhook secret is set.\n", 400, PLAIN
     try:
-        event = gateway.construct_event(payload, request.headers.get("Stripe-Signature", ""), secret)
-    except gateway.BadSignature as error:
+        event = webhooks.construct_event(payload, request.headers.get("Stripe-Signature", ""), secret)
+    except BadSignature as error:
         logger().warning("webhook.refused", because=str(error))
         return "The signature does not fit.\n", 400, PLAIN
     inbox.receive(tx(), "stripe", event["id"], event["type"], event, arrived)

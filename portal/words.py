@@ -5,6 +5,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from base.access import AccessLevel, Reason
+from billing.gateway.offers import methods
 
 WALLED, BLOCKED = AccessLevel.WALLED, AccessLevel.BLOCKED
 
@@ -38,8 +39,8 @@ RESULTS = {
 STEPS = {"coa": "Change", "disconnect": "Disconnect"}
 METHODS = {
     "cash": "Cash",
-    "transfer": "Bank transfer",
-    "card": "Card",
+    **{name: each.name for name, each in methods().items()},
+    "cheque": "Cheque",
     "voucher": "Voucher",
     "opening": "Taken over",
 }

@@ -1,8 +1,11 @@
 """Time travel: one row moves the business clock of every process, forward only, and a bell tells them at once."""
 
+import json
 import math
 import time
+import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -17,6 +20,7 @@ from base.tables import business_setting, job, sandbox_clock
 
 _ROW = 1
 PATIENCE = 20  # seconds that a day waits for its work
+AWAITED = (jobs.Kind.SEND_MESSAGE, jobs.Kind.CHARGE_CARD, jobs.Kind.STRIPE_EVENT)
 
 
 class CannotTravel(ValueError):
@@ -57,6 +61,9 @@ def live(days: int, progress: Callable[[int, int], None] = lambda done, of: None
             arrived = travel(tx, days=1)
             key = f"travel:{arrived.isoformat()}"
             jobs.enqueue(tx, jobs.Kind.TICK, {}, key=key)
+            pretend_stripe = _setting(tx, "stripe_api_base")
+        if pretend_stripe:
+            _move_stripe(pretend_stripe, arrived)
         if not _settled(key):
             with transaction() as tx:
                 travel(tx, days=days - done - 1)
@@ -71,12 +78,9 @@ def _settled(key: str) -> bool:
     while time.monotonic() < deadline:
         with transaction() as tx:
             ticked = tx.scalar(select(job.c.state).where(job.c.key == key)) in ("done", "dead")
-            mails = tx.scalar(
-                select(func.count()).where(
-                    job.c.kind == jobs.Kind.SEND_MESSAGE.value[0], job.c.state.in_(["ready", "sent"])
-                )
-            )
-        if ticked and not mails:
+            kinds = [kind.value[0] for kind in AWAITED]
+            left = tx.scalar(select(func.count()).where(job.c.kind.in_(kinds), job.c.state.in_(["ready", "sent"])))
+        if ticked and not left:
             return True
         time.sleep(0.05)
     return ticked
@@ -89,5 +93,18 @@ def now(tx: Connection) -> datetime:
 
 
 def _zone(tx: Connection) -> ZoneInfo:
-    stored = tx.scalar(select(business_setting.c.value).where(business_setting.c.key == "time_zone"))
-    return ZoneInfo(str(stored or FIELDS["time_zone"].default))
+    return ZoneInfo(_setting(tx, "time_zone"))
+
+
+def _setting(tx: Connection, key: str) -> str:
+    stored = tx.scalar(select(business_setting.c.value).where(business_setting.c.key == key))
+    return str(stored or FIELDS[key].default)
+
+
+def _move_stripe(address: str, instant: datetime) -> None:
+    """Have the pretend Stripe believe in the same time; one that is not there has none."""
+    body = json.dumps({"now": int(instant.timestamp())}).encode()
+    headers = {"Content-Type": "application/json"}
+    wish = urllib.request.Request(f"{address}/sandbox/clock", body, headers)  # noqa: S310 - http, of this machine
+    with suppress(OSError):
+        urllib.request.urlopen(wish, timeout=5).close()  # noqa: S310 - as above

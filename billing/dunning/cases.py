@@ -16,7 +16,15 @@ from billing.dunning.doubt import doubts
 from billing.dunning.policies import Policies, load_policies
 from billing.dunning.policy import Policy
 from billing.dunning.rules import Case, Notice, mark_lapsed
-from billing.dunning.tables import dunning_group, dunning_notice, dunning_step, dunning_wall, exemption, promise
+from billing.dunning.tables import (
+    dunning_anew,
+    dunning_group,
+    dunning_notice,
+    dunning_step,
+    dunning_wall,
+    exemption,
+    promise,
+)
 from billing.tables import charge, credit_note_line, invoice, invoice_line, open_item
 
 
@@ -160,6 +168,11 @@ def _cases(tx: Connection, ids: list[int]) -> dict[int, tuple[Case, ...]]:
         notice = Notice(each.act, each.on_day, each.message_key, each.arrived_on, bool(each.in_time), returned)
         notices.setdefault(each.invoice_id, {})[each.act] = notice
     fees = _fees(tx, invoices)
+    begun: dict[int, int] = {}
+    for invoice_id in tx.scalars(
+        select(dunning_anew.c.invoice_id).where(dunning_anew.c.invoice_id == func.any(invoices))
+    ):
+        begun[invoice_id] = begun.get(invoice_id, 0) + 1
     walls: dict[int, list[Row[Any]]] = {}
     for wall in tx.execute(select(dunning_wall).where(dunning_wall.c.invoice_id == func.any(invoices))):
         walls.setdefault(wall.invoice_id, []).append(wall)
@@ -178,6 +191,7 @@ def _cases(tx: Connection, ids: list[int]) -> dict[int, tuple[Case, ...]]:
             taken=taken.get(row.invoice_id, {}),
             notices=notices.get(row.invoice_id, {}),
             letters=len(letters.get(row.invoice_id, ())),
+            begun=begun.get(row.invoice_id, 0),
             fee_charged=row.invoice_id in bore,
             walled_on=min((wall.on_day for wall in walls.get(row.invoice_id, ())), default=None),
             walled_now=any(wall.back_on is None for wall in walls.get(row.invoice_id, ())),

@@ -7,11 +7,11 @@ cut off for money that a missing webhook keeps from us.
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, exists, func, select
+from sqlalchemy import Connection, exists, func, select, union_all
 
 from base import clock
 from base.tables import inbox
-from billing.tables import checkout
+from billing.collect.tables import checkout, collection
 
 LOOK_BACK = timedelta(hours=24)  # a Session lives that long; a failure that nobody repeated is forgotten then
 WEBHOOK_LATE = timedelta(minutes=10)  # Stripe tells within seconds; a page paid that long ago was told, or never is
@@ -39,7 +39,35 @@ def trouble(tx: Connection) -> str:
 
 
 def doubts(tx: Connection, subscriber_ids: Collection[int], now: datetime) -> dict[int, datetime]:
-    """Until when (business time, UTC) each of these may have paid without our knowing; who cannot have is missing."""
+    """Until when (business time, UTC) each of these may have paid without our knowing; who cannot have is missing.
+
+    Money that is under way or whose outcome is unknown is waited for as long as its row says; an open page, or a bank
+    that asks its customer, only while Stripe is silent.
+    """
+    held = _held(tx, subscriber_ids, now)
+    return {
+        key: max(held.get(key, until), until) for key, until in {**held, **_silent(tx, subscriber_ids, now)}.items()
+    }
+
+
+def _held(tx: Connection, subscriber_ids: Collection[int], now: datetime) -> dict[int, datetime]:
+    ids = list(subscriber_ids)
+    charges = (
+        select(collection.c.subscriber_id, collection.c.held_until)
+        .where(collection.c.subscriber_id == func.any(ids), collection.c.held_until > now)
+        .where(collection.c.state.in_(("charging", "pending", "unknown")))
+    )
+    pages = select(checkout.c.subscriber_id, checkout.c.held_until).where(
+        checkout.c.subscriber_id == func.any(ids), checkout.c.held_until > now, checkout.c.state == "pending"
+    )
+    found: dict[int, datetime] = {}
+    for row in tx.execute(union_all(charges, pages)):
+        found[row.subscriber_id] = max(row.held_until, found.get(row.subscriber_id, row.held_until))
+    return found
+
+
+def _silent(tx: Connection, subscriber_ids: Collection[int], now: datetime) -> dict[int, datetime]:
+    """Those who may have paid on a page of which a silent Stripe has not told."""
     real = clock.real()
     query = (
         select(checkout.c.subscriber_id, func.max(checkout.c.real_at).label("opened"))

@@ -5,7 +5,6 @@ from datetime import date
 
 from base.business import Business
 from base.money import Money
-from base.settings import settings
 from billing.dunning.cases import Payer
 from billing.dunning.policy import MESSAGES, Step
 from billing.dunning.rules import Case, late_fee
@@ -26,9 +25,10 @@ def write_letter(
     ahead: Money | None,
     owed: Money,
     today: date,
+    link: str,
 ) -> Outgoing:
     """The message of a step: `named` are the dates it announces, `fee` what was added with it,
-    `ahead` the fee of the next message; both with tax.
+    `ahead` the fee of the next message; both with tax. `link` pays the invoice.
     """
     since = walled_since(payer, today)
     letter = reminder_letter(
@@ -45,7 +45,7 @@ def write_letter(
         today=today,
         fee=fee,
         fee_ahead=ahead,
-        link=f"{settings().public_url}/invoices/{case.invoice_id}",
+        link=link,
         language=payer.language,
         sources=sources,
     )

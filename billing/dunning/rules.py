@@ -55,6 +55,8 @@ class Case:
     "The newest notice of each taking act."
     letters: int = 0
     "How many notices there have been: a further one needs a name of its own."
+    begun: int = 0
+    "How often it was dunned anew: it had been settled, and the money went back."
     fee_charged: bool = False
     "A late fee was charged for it."
     walled_on: date | None = None

@@ -40,6 +40,7 @@ from billing.dunning.rules import (
 )
 from billing.dunning.tables import dunning_notice, dunning_step
 from billing.endings import cancel
+from billing.links import link_to
 from billing.mail_sources import load_sources
 from billing.mail_words import Sources
 from billing.outbox import Outgoing, queue_all
@@ -169,7 +170,8 @@ def _take(work: _Work, payer: Payer, act: Act, owed: Money) -> None:
     announces = act.again or (payer.policy.announces(step.act) if payer.at_stake else ())
     announces = tuple(each for each in announces if not is_overtaken(payer.policy, case, each, work.today))
     kept = [each for each in announces if is_announced(payer.policy, case, each, work.today)]
-    key = f"{step.act}:{case.invoice_id}" + (f":{case.letters + 1}" if act.again else "")
+    anew = f":anew{case.begun}" if case.begun else ""
+    key = f"{step.act}:{case.invoice_id}{anew}" + (f":{case.letters + 1}" if act.again else "")
     named: dict[str, date] = {}
     for taking in announces:
         if taking in kept:  # by another message, before the policy changed: that date stays
@@ -184,8 +186,9 @@ def _take(work: _Work, payer: Payer, act: Act, owed: Money) -> None:
     told = {each.act: case.notices[each.act].on for each in kept if case.notices[each.act].on > work.today} | named
     ahead = fee_ahead(payer, case, step)
     ahead = None if ahead is None else with_tax(work.tx, payer, ahead, work.today)
+    link = link_to(work.tx, case.invoice_id)
     work.letters.append(
-        write_letter(work.business, work.sources, payer, case, step, key, told, fee, ahead, owed, work.today)
+        write_letter(work.business, work.sources, payer, case, step, key, told, fee, ahead, owed, work.today, link)
     )
     if not act.again:
         _note_step(work, case, step, charge_id)

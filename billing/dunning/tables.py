@@ -99,6 +99,19 @@ dunning_wall = Table(
     Index("ix_dunning_wall_service", "service_id"),
 )
 
+# Debts that were settled and are open again: dunned from the start, what was done before is kept here. Writer:
+# billing.dunning.anew.
+dunning_anew = Table(
+    "dunning_anew",
+    metadata,
+    identity(),
+    reference("invoice_id", "invoice"),
+    Column("on_day", Date, nullable=False),  # it was open again
+    Column("steps", JSONB, nullable=False),  # rows of dunning_step as they were
+    Column("walls", JSONB, nullable=False),  # rows of dunning_wall that had opened again
+    instant("at"),
+)
+
 # When the run looks at an invoice again; one without a row is looked at as soon as it is due. Whatever may bring a step
 # forward deletes the row. Writer: billing.dunning.agenda.
 dunning_look = Table(

@@ -10,7 +10,7 @@ from fractions import Fraction
 
 from billing.reports.shape import Column, Report, Row, Target, Unit, Value, Window, by_month, share
 
-NOBODY_CAN = "Cards cannot be kept on file yet, so nobody can enrol: there is no rate, which is not the same as 0 %."
+NOBODY_CAN = "No Stripe key is set, so nobody can enrol: there is no rate, which is not the same as 0 %."
 
 
 def autopay(

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from base.business import Business
 from billing.reports import attempts, autopay, churn, collection, debts, mrr, restoring, revenue
 from billing.reports.attempts_load import load_attempts
+from billing.reports.autopay_load import load_enrolled
 from billing.reports.collection_load import load_bills, load_received
 from billing.reports.debts_load import load_movements, load_sales
 from billing.reports.mrr_load import load_accounts, load_churn, load_paying, load_recurring_on
@@ -71,9 +72,11 @@ def report_payment_success(tx: Connection, business: Business, window: Window) -
 
 
 def report_autopay(tx: Connection, business: Business, window: Window) -> Report:
-    """Autopay enrolment; nobody can enrol yet, because no card can be kept on file."""
+    """Autopay enrolment: who agreed by that day, still does, and has a card that can be charged now."""
     billable = {window.day: load_paying(tx, window.day, window.currency)}
-    return autopay.autopay(None, billable, window, business.report_target_autopay_percent)
+    can = business.stripe_secret_key
+    enrolled = {window.day: load_enrolled(tx, business, window.day)} if can else None
+    return autopay.autopay(enrolled, billable, window, business.report_target_autopay_percent)
 
 
 def report_mrr(tx: Connection, business: Business, window: Window) -> Report:

@@ -1,26 +1,25 @@
-"""Puts the sandbox's Stripe together: the API, the hosted pages, the operator's page."""
+"""Puts the sandbox's Stripe together: the API, the hosted pages, the operator's page, the control calls."""
 
 from __future__ import annotations
 
-import threading
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from flask import Flask, jsonify, request
-from werkzeug.exceptions import HTTPException, InternalServerError
+from flask import Flask
 from werkzeug.wrappers import Response
 
 from sandbox.stripe.api import Api
-from sandbox.stripe.errors import server_error
+from sandbox.stripe.control import control
+from sandbox.stripe.dials import RETRY_PAUSES, Dials, turn
 from sandbox.stripe.faults import Faults
 from sandbox.stripe.front import front
+from sandbox.stripe.keys import Keys
 from sandbox.stripe.pages import pages
-from sandbox.stripe.sessions import close_due
-from sandbox.stripe.site import keep_endpoint
+from sandbox.stripe.receivers import keep_endpoint
 from sandbox.stripe.store import Store
-from sandbox.stripe.webhooks import RETRY_PAUSES, Courier
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'",
@@ -41,7 +40,7 @@ class Config:
     port: int = 0
     """Port on 127.0.0.1; 0 takes a free one."""
     host: str = "127.0.0.1"
-    """Only 127.0.0.1 is accepted."""
+    """Only 127.0.0.1 is accepted; banks ask their customers on 127.0.0.2."""
     webhook_url: str | None = None
     """Who hears of every event, on this machine; None: only endpoints made through the API."""
     webhook_secret: str | None = field(default=None, repr=False)
@@ -59,35 +58,28 @@ class Config:
 
 
 def create_app(config: Config, offset: Callable[[], float] | None = None) -> Flask:
-    """Return the WSGI application; `offset` gives the seconds by which its time runs ahead of the real one.
+    """Return the WSGI application of the pages; `offset` gives the seconds by which its time runs ahead.
 
-    `app.extensions` holds what goes with it: "store", "courier" (to be started and stopped), "stopping" (an event that
-    ends waiting answers).
+    `app.extensions` holds what goes with it: "store", "faults", "keys" and "api", which answers the calls under /v1.
     """
     config.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     store = Store(config.data / "stripe.sqlite", lambda: time.time() + (offset() if offset else 0))
     faults = Faults()
-    if config.webhook_url:
-        with store.transaction() as tx:
+    with store.transaction() as tx:
+        store.dials = turn(Dials(retry_pauses=config.retry_pauses), json.loads(tx.fact("dials", lambda: "{}")))
+        keys = Keys(config.api_key, tx.fact("keys", lambda: ""))
+        if config.webhook_url:
             keep_endpoint(tx, config.webhook_url, config.webhook_secret or "")
     app = Flask(__name__, static_folder=None)
-    app.extensions["store"] = store
-    app.extensions["courier"] = Courier(store, faults, config.retry_pauses, close_due)
-    app.extensions["stopping"] = threading.Event()
-    app.config["MAX_CONTENT_LENGTH"] = 1_000_000
+    app.extensions |= {"store": store, "faults": faults, "keys": keys, "api": Api(store, faults, keys)}
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.register_blueprint(Api(store, faults, config.api_key).blueprint())
     app.register_blueprint(pages(store))
     app.register_blueprint(front(store, faults))
+    app.register_blueprint(control(store, faults, keys))
 
     @app.after_request
     def dress(response: Response) -> Response:
         response.headers.update(HEADERS)
         return response
-
-    @app.errorhandler(InternalServerError)
-    def stumble(error: InternalServerError) -> HTTPException | tuple[Response, int]:
-        """A mistake of ours: logged with its traceback, told to API callers in Stripe's words."""
-        return (jsonify(server_error().body), 500) if request.path.startswith("/v1/") else error
 
     return app

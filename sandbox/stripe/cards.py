@@ -10,59 +10,21 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Literal
 
+from sandbox.stripe.declines import (
+    EXPIRED,
+    FRAUDULENT,
+    GENERIC,
+    INSUFFICIENT,
+    LIVE_CARD,
+    LOST,
+    PROCESSING,
+    STOLEN,
+    VELOCITY,
+    WRONG_CVC,
+    Decline,
+    refused,
+)
 from sandbox.stripe.errors import StripeError
-
-
-@dataclass(frozen=True)
-class Decline:
-    """Why an issuer says no, in Stripe's words (https://docs.stripe.com/declines/codes)."""
-
-    code: str
-    decline_code: str
-    message: str
-    advice_code: str | None = None
-    param: str | None = None
-    network_decline_code: str | None = None
-
-
-GENERIC = Decline("card_declined", "generic_decline", "Your card was declined.", "try_again_later", None, "01")
-INSUFFICIENT = Decline("card_declined", "insufficient_funds", "Your card has insufficient funds.", "try_again_later")
-LOST = Decline("card_declined", "lost_card", "Your card was declined.", "do_not_try_again")
-STOLEN = Decline("card_declined", "stolen_card", "Your card was declined.", "do_not_try_again")
-FRAUDULENT = Decline("card_declined", "fraudulent", "Your card was declined.")
-VELOCITY = Decline(
-    "card_declined",
-    "card_velocity_exceeded",
-    "Your card was declined for making repeated attempts too frequently or exceeding its amount limit.",
-    "try_again_later",
-)
-EXPIRED = Decline("expired_card", "expired_card", "Your card has expired.", "confirm_card_data", "exp_month")
-WRONG_CVC = Decline(
-    "incorrect_cvc", "incorrect_cvc", "Your card's security code is incorrect.", "confirm_card_data", "cvc"
-)
-PROCESSING = Decline(
-    "processing_error",
-    "processing_error",
-    "An error occurred while processing your card. Try again in a little bit.",
-    "try_again_later",
-)
-AUTHENTICATION_REQUIRED = Decline(
-    "authentication_required",
-    "authentication_required",
-    "Your card was declined. This transaction requires authentication.",
-)
-NOT_HANDLED = Decline(
-    "authentication_required",
-    "authentication_not_handled",
-    "This payment required an authentication action to complete, but `error_on_requires_action` was set. When "
-    "you're ready, you can upgrade your integration to handle actions.",
-)
-LIVE_CARD = Decline(
-    "card_declined",
-    "test_mode_live_card",
-    "Your card was declined. Your request was in test mode, but used a non test (live) card. For a list of valid "
-    "test cards, visit: https://stripe.com/docs/testing.",
-)
 
 
 @dataclass(frozen=True)
@@ -77,7 +39,16 @@ class Card:
     saves: bool = True
     """Whether it can be attached to a customer; Stripe's declining cards cannot, except 4000000000000341."""
     authenticates: Literal["never", "on_session", "until_set_up", "always"] = "never"
-    disputes: bool = False
+    disputes: str = ""
+    """Reason of the dispute that follows a payment; "inquiry": only asked about; "": none."""
+    refunds: Literal["succeeded", "pending", "failed"] = "succeeded"
+    """How refunds to it end: pending ones succeed after a while, failing ones look well until they fail."""
+    at_once: bool = False
+    """Whether its money is available at once."""
+    processing: str = ""
+    """How a payment ends that is `processing` for a while, as delayed debit does: succeeded, or the decline code."""
+    processing_seconds: float = 0.0
+    """How long that takes by the sandbox's clock."""
     brand: str = "visa"
     funding: str = "credit"
 
@@ -186,7 +157,30 @@ CARDS: tuple[Card, ...] = (
         FRAUDULENT,
         saves=False,
     ),
-    Card("4000000000000259", "pm_card_createDispute", "Pays, then is disputed at once.", disputes=True),
+    Card("4000000000000259", "pm_card_createDispute", "Pays, then is disputed at once.", disputes="fraudulent"),
+    Card(
+        "4000000000002685",
+        "pm_card_createDisputeProductNotReceived",
+        "Pays, then is disputed at once: product not received.",
+        disputes="product_not_received",
+    ),
+    Card("4000000000001976", "pm_card_createDisputeInquiry", "Pays, then is asked about.", disputes="inquiry"),
+    Card("4000000000007726", "pm_card_pendingRefund", "Pays; refunds are pending for a day.", refunds="pending"),
+    Card("4000000000005126", "pm_card_refundFail", "Pays; refunds fail after a day.", refunds="failed"),
+    Card("4000000000000077", "pm_card_bypassPending", "Pays; the money is available at once.", at_once=True),
+    Card(
+        "4000000000003220",
+        "pm_card_threeDSecure2Required",
+        "Asks for 3-D Secure every time.",
+        authenticates="always",
+    ),
+    Card(
+        "4000008400001629",
+        "pm_card_threeDSecureRequiredChargeDeclined",
+        "Asks for 3-D Secure and is declined even then.",
+        decline=GENERIC,
+        authenticates="always",
+    ),
 )
 
 BY_NUMBER = {card.number: card for card in CARDS}
@@ -221,24 +215,6 @@ def needs_customer(card: Card, off_session: bool, set_up: bool) -> bool:
     if card.authenticates == "until_set_up":
         return not (off_session and set_up)
     return card.authenticates == "on_session" and not off_session
-
-
-def refused(decline: Decline, **extra: object) -> StripeError:
-    """The 402 for a card that its issuer refused."""
-    return StripeError(402, card_error(decline) | extra)
-
-
-def card_error(decline: Decline) -> dict[str, object]:
-    """The error object of a decline, as it stands in answers and in `last_payment_error`."""
-    return {
-        "type": "card_error",
-        "code": decline.code,
-        "decline_code": decline.decline_code,
-        "advice_code": decline.advice_code,
-        "network_decline_code": decline.network_decline_code,
-        "message": decline.message,
-        "param": decline.param,
-    }
 
 
 def wrong_entry(code: str, param: str, message: str) -> StripeError:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from sandbox.stripe import cards, objects, objects_site
 from sandbox.stripe.charging import attempt, fail
-from sandbox.stripe.customers import enter_card
-from sandbox.stripe.errors import Json, StripeError
+from sandbox.stripe.errors import Json, StripeError, no_such
+from sandbox.stripe.methods import enter_card
 from sandbox.stripe.params import merge_metadata
 from sandbox.stripe.payment_intents import PLAIN, make_intent
 from sandbox.stripe.setup_intents import fail_setup, save_card
@@ -36,6 +36,12 @@ class Typed:
     name: str
     email: str
     save: bool
+    saved: str = ""
+    """A card that the customer saved before, instead of a new one."""
+    agrees: bool = False
+    """To the terms of service."""
+    news: bool = False
+    """Wants to hear of offers."""
 
 
 def pay(tx: Transaction, session: Json, typed: Typed) -> Json:
@@ -43,18 +49,56 @@ def pay(tx: Transaction, session: Json, typed: Typed) -> Json:
 
     The intent may want the customer to confirm (requires_action). Raises the 402 of a mistyped or declined card.
     """
+    consent = _consent(session, typed)
+    method = _chosen(tx, session, typed.saved) if typed.saved else _entered(tx, session, typed)
+    if consent is not None:
+        session["consent"] = consent
+        tx.save(session)
+    if session["mode"] == "setup":
+        intent = save_card(tx, tx.get("setup_intent", session["setup_intent"]), method)
+    else:
+        intent = attempt(tx, _intent(tx, session, typed), method)
+    return _complete(tx, session, intent)
+
+
+def saved_cards(tx: Transaction, session: Json) -> list[Json]:
+    """The customer's cards that the page may offer, newest first (saved_payment_method_options)."""
+    options = session["saved_payment_method_options"]
+    if not options or not session["customer"]:
+        return []
+    where = {"customer": session["customer"], "allow_redisplay": options["allow_redisplay_filters"]}
+    return tx.page("payment_method", {"limit": 20}, where)[0]
+
+
+def _chosen(tx: Transaction, session: Json, id: str) -> Json:
+    for method in saved_cards(tx, session):
+        if method["id"] == id:
+            return method
+    raise no_such("payment_method", id, "saved", 402)
+
+
+def _consent(session: Json, typed: Typed) -> Json | None:
+    """What the customer agreed to, where the session asks; raises a 402 when the terms are not accepted."""
+    asked = session["consent_collection"]
+    if not asked:
+        return None
+    if asked["terms_of_service"] == "required" and not typed.agrees:
+        raise StripeError(402, {"message": "You must accept the terms of service.", "param": "agrees"})
+    return {
+        "promotions": (("opt_in" if typed.news else "opt_out") if asked["promotions"] == "auto" else None),
+        "terms_of_service": "accepted" if asked["terms_of_service"] == "required" else None,
+    }
+
+
+def _entered(tx: Transaction, session: Json, typed: Typed) -> Json:
+    """The card that was typed."""
     month, year = _expiry(typed.expiry)
     email = known_email(tx, session) or typed.email or None
     fields = {
         "billing_details": objects.billing_details({"name": typed.name or None, "email": email}),
         "allow_redisplay": "always" if typed.save else "unspecified",
     }
-    method = enter_card(tx, typed.number, month, year, typed.cvc, fields)
-    if session["mode"] == "setup":
-        intent = save_card(tx, tx.get("setup_intent", session["setup_intent"]), method)
-    else:
-        intent = attempt(tx, _intent(tx, session, typed, email), method)
-    return _complete(tx, session, intent)
+    return enter_card(tx, typed.number, month, year, typed.cvc, fields)
 
 
 def answer_bank(tx: Transaction, intent: Json, confirmed: bool) -> Json:
@@ -92,7 +136,7 @@ def return_url(session: Json) -> str:
     return str(session["success_url"]).replace("{CHECKOUT_SESSION_ID}", session["id"])
 
 
-def _intent(tx: Transaction, session: Json, typed: Typed, email: str | None) -> Json:
+def _intent(tx: Transaction, session: Json, typed: Typed) -> Json:
     """The session's payment intent: made on the first try, used again for the next card."""
     data = tx.hidden(session["id"])["intent_data"]
     keep = data.get("setup_future_usage") or ("on_session" if typed.save else None)
@@ -105,6 +149,7 @@ def _intent(tx: Transaction, session: Json, typed: Typed, email: str | None) -> 
         session["payment_intent"] = intent["id"]
         tx.save(session)
     intent["setup_future_usage"] = keep
+    email = known_email(tx, session) or typed.email or None
     intent["customer"] = intent["customer"] or _guest(tx, session, typed, email, bool(keep))
     return intent
 
@@ -119,7 +164,7 @@ def _guest(tx: Transaction, session: Json, typed: Typed, email: str | None, need
 
 
 def _complete(tx: Transaction, session: Json, intent: Json) -> Json:
-    if intent["status"] != "succeeded":
+    if intent["status"] not in ("succeeded", "processing"):
         return intent
     method = tx.get("payment_method", intent["payment_method"])
     person = method["billing_details"]
@@ -129,7 +174,7 @@ def _complete(tx: Transaction, session: Json, intent: Json) -> Json:
         "customer": intent["customer"],
         "customer_details": objects_site.customer_details(person["email"], person["name"]),
     }
-    if session["mode"] == "payment":
+    if session["mode"] == "payment" and intent["status"] == "succeeded":
         session["payment_status"] = "paid"
     tx.save(session)
     emit(tx, "checkout.session.completed", session)

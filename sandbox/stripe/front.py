@@ -1,27 +1,24 @@
-"""The operator's page of the sandbox, and the JSON by which tests order faults and look inside."""
+"""The operator's page of the sandbox: what happened lately, and the test cards."""
 
 from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import Any
 
-from flask import Blueprint, jsonify, render_template, request
-from werkzeug.wrappers import Response
+from flask import Blueprint, render_template
 
 from sandbox.stripe.cards import CARDS
-from sandbox.stripe.errors import Json, StripeError, invalid
-from sandbox.stripe.faults import Faults, read_fault
+from sandbox.stripe.errors import Json
+from sandbox.stripe.faults import Faults
 from sandbox.stripe.pages import money
 from sandbox.stripe.store import Store, Transaction
-from sandbox.stripe.webhooks import release
 
 SHOWN = 12
 """How many payments and deliveries the page shows."""
 
 
 def front(store: Store, faults: Faults) -> Blueprint:
-    """The routes / and /sandbox."""
+    """The route /."""
     routes = Blueprint("front", __name__)
 
     @routes.get("/")
@@ -38,32 +35,6 @@ def front(store: Store, faults: Faults) -> Blueprint:
                 faults=faults.shown(),
                 now=tx.now,
             )
-
-    @routes.get("/sandbox/state")
-    def state() -> Response:
-        with store.transaction() as tx:
-            return jsonify(_state(tx) | {"faults": faults.shown()})
-
-    @routes.post("/sandbox/faults")
-    def order() -> Response:
-        # JSON only: a page of another origin cannot send that without asking first.
-        given = request.get_json()
-        if not isinstance(given, dict):
-            raise invalid("a JSON object is expected")
-        if given == {"kind": "release"}:
-            with store.transaction() as tx:
-                return jsonify({"released": release(tx)})
-        faults.add(read_fault(given))
-        return jsonify({"faults": faults.shown()})
-
-    @routes.delete("/sandbox/faults")
-    def forget() -> Response:
-        faults.clear()
-        return jsonify({"faults": []})
-
-    @routes.errorhandler(StripeError)
-    def refuse(error: StripeError) -> tuple[Response, int]:
-        return jsonify(error.body), error.status
 
     return routes
 
@@ -87,20 +58,3 @@ def _deliveries(tx: Transaction) -> list[Json]:
     )
     names = [column[0] for column in rows.description]
     return [dict(zip(names, row, strict=True)) for row in rows]
-
-
-def _state(tx: Transaction) -> dict[str, Any]:
-    """Counts for tests: objects by kind, charges by customer and outcome, deliveries by state."""
-    charges: dict[str, dict[str, int]] = {}
-    for customer, status, count in tx.db.execute(
-        "SELECT coalesce(json_extract(body, '$.customer'), 'guest'), json_extract(body, '$.status'), count(*) "
-        "FROM objects WHERE kind = 'charge' GROUP BY 1, 2"
-    ):
-        charges.setdefault(customer, {})[status] = count
-    return {
-        "now": tx.now,
-        "objects": dict(tx.db.execute("SELECT kind, count(*) FROM objects GROUP BY 1").fetchall()),
-        "charges": charges,
-        "deliveries": dict(tx.db.execute("SELECT state, count(*) FROM deliveries GROUP BY 1").fetchall()),
-        "idempotency_keys": tx.db.execute("SELECT count(*) FROM answers").fetchone()[0],
-    }

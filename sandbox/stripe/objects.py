@@ -6,7 +6,7 @@ or the database. Field lists: https://docs.stripe.com/api.
 
 from __future__ import annotations
 
-import secrets
+import os
 import string
 from collections.abc import Mapping
 from typing import Any
@@ -17,19 +17,11 @@ from sandbox.stripe.errors import Json
 ALPHABET = string.ascii_letters + string.digits
 ADDRESS = dict.fromkeys(("city", "country", "line1", "line2", "postal_code", "state"))
 CARD_OPTIONS = {"mandate_options": None, "network": None, "request_three_d_secure": "automatic"}
-EVIDENCE = """
-    access_activity_log billing_address cancellation_policy cancellation_policy_disclosure cancellation_rebuttal
-    customer_communication customer_email_address customer_name customer_purchase_ip customer_signature
-    duplicate_charge_documentation duplicate_charge_explanation duplicate_charge_id product_description receipt
-    refund_policy refund_policy_disclosure refund_refusal_explanation service_date service_documentation
-    shipping_address shipping_carrier shipping_date shipping_documentation shipping_tracking_number
-    uncategorized_file uncategorized_text
-""".split()  # noqa: SIM905
 
 
 def new_id(prefix: str, length: int = 24) -> str:
     """A fresh id that looks like Stripe's."""
-    return prefix + "".join(secrets.choice(ALPHABET) for _ in range(length))
+    return prefix + "".join([ALPHABET[octet % 62] for octet in os.urandom(length)])
 
 
 def list_of(url: str, data: list[Json], has_more: bool = False) -> Json:
@@ -290,98 +282,4 @@ def outcome(kind: str, error: Json | None = None) -> Json:
         "risk_score": 12,
         "seller_message": "The bank did not approve this payment." if error else "Payment complete.",
         "type": kind,
-    }
-
-
-def balance_transaction(now: int, kind: str, amount: int, fee: int, currency: str, source: Json) -> Json:
-    """A movement on the provider's Stripe balance: `amount` gross, signed, in minor units."""
-    fees = {
-        "amount": fee,
-        "application": None,
-        "currency": currency,
-        "description": "Stripe processing fees",
-        "type": "stripe_fee",
-    }
-    return {
-        "id": new_id("txn_3"),
-        "object": "balance_transaction",
-        "amount": amount,
-        "available_on": now + 2 * 86400,
-        "balance_type": "payments",
-        "created": now,
-        "currency": currency,
-        "description": source.get("description"),
-        "exchange_rate": None,
-        "fee": fee,
-        "fee_details": [fees] if fee else [],
-        "net": amount - fee,
-        "reporting_category": kind,
-        "source": source["id"],
-        "status": "pending",
-        "type": "adjustment" if kind == "dispute" else kind,
-    }
-
-
-def refund(now: int, paid: Json, amount: int, reason: str | None, metadata: Json) -> Json:
-    """Money that goes back to a card."""
-    return {
-        "id": new_id("re_3"),
-        "object": "refund",
-        "amount": amount,
-        "balance_transaction": None,
-        "charge": paid["id"],
-        "created": now,
-        "currency": paid["currency"],
-        "customer": paid["customer"],
-        "customer_account": None,
-        "destination_details": {
-            "card": {"reference_status": "pending", "reference_type": "acquirer_reference_number", "type": "refund"},
-            "type": "card",
-        },
-        "metadata": metadata,
-        "payment_intent": paid["payment_intent"],
-        "payment_method": paid["payment_method"],
-        "reason": reason,
-        "receipt_number": None,
-        "source_transfer_reversal": None,
-        "status": "succeeded",
-        "transfer_reversal": None,
-    }
-
-
-def dispute(now: int, paid: Json) -> Json:
-    """A charge that its cardholder denies."""
-    brand = paid["payment_method_details"]["card"]["brand"]
-    return {
-        "id": new_id("du_1"),
-        "object": "dispute",
-        "amount": paid["amount"],
-        "balance_transactions": [],
-        "charge": paid["id"],
-        "created": now,
-        "currency": paid["currency"],
-        "enhanced_eligibility_types": [],
-        "evidence": {**dict.fromkeys(EVIDENCE), "enhanced_evidence": {}},
-        "evidence_details": {
-            "due_by": now + 9 * 86400,
-            "enhanced_eligibility": {},
-            "has_evidence": False,
-            "past_due": False,
-            "submission_count": 0,
-        },
-        "is_charge_refundable": False,
-        "livemode": False,
-        "metadata": {},
-        "payment_intent": paid["payment_intent"],
-        "payment_method_details": {
-            "card": {
-                "brand": brand,
-                "case_type": "chargeback",
-                "network": brand,
-                "network_reason_code": "10.4",
-            },
-            "type": "card",
-        },
-        "reason": "fraudulent",
-        "status": "needs_response",
     }

@@ -5,12 +5,13 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
-from flask import Blueprint, make_response, redirect, render_template, request
+from flask import Blueprint, current_app, make_response, redirect, render_template, request
 from werkzeug.wrappers import Response
 
 from base.i18n import format_money
 from base.money import Money
 from sandbox.stripe import cards, checkout, sessions
+from sandbox.stripe.agenda import catch_up
 from sandbox.stripe.checkout import Typed
 from sandbox.stripe.errors import Json, StripeError, no_such
 from sandbox.stripe.store import Call, Store, Transaction
@@ -43,7 +44,7 @@ def pages(store: Store) -> Blueprint:
             except StripeError as error:
                 return _page(tx, _session(tx, id), error, typed)
             if intent["status"] == "requires_action":
-                return redirect(f"/authenticate/{intent['id']}", 303)
+                return redirect(f"{_bank()}/authenticate/{intent['id']}", 303)
             return redirect(checkout.return_url(session), 303)
 
     @routes.get("/authenticate/<id>")
@@ -76,8 +77,18 @@ def pages(store: Store) -> Blueprint:
 
 def _opened(store: Store) -> AbstractContextManager[Transaction]:
     """A transaction for a browser; sessions whose time is over are expired first."""
-    sessions.close_due(store)
-    return store.transaction(Call(base_url=request.host_url.rstrip("/")))
+    catch_up(store)
+    return store.transaction(Call(base_url=request.host_url.rstrip("/"), bank_url=_bank()))
+
+
+def _bank() -> str:
+    """Where banks ask: an address of their own, once the server has one."""
+    return str(current_app.extensions.get("bank_url") or request.host_url.rstrip("/"))
+
+
+def _home() -> str:
+    """Where the hosted pages are, seen from the bank's."""
+    return str(current_app.extensions.get("home_url") or request.host_url.rstrip("/"))
 
 
 def _session(tx: Transaction, id: str) -> Json:
@@ -94,8 +105,20 @@ def _intent(tx: Transaction, id: str) -> Json:
 
 
 def _typed() -> Typed:
-    names = ("number", "expiry", "cvc", "name", "email")
-    return Typed(**{name: request.form.get(name, "").strip() for name in names}, save="save" in request.form)
+    def text(name: str) -> str:
+        return request.form.get(name, "").strip()
+
+    return Typed(
+        number=text("number"),
+        expiry=text("expiry"),
+        cvc=text("cvc"),
+        name=text("name"),
+        email=text("email"),
+        saved=text("saved"),
+        save="save" in request.form,
+        agrees="agrees" in request.form,
+        news="news" in request.form,
+    )
 
 
 def _page(tx: Transaction, session: Json, error: StripeError | None = None, typed: Typed | None = None) -> Response:
@@ -113,6 +136,9 @@ def _page(tx: Transaction, session: Json, error: StripeError | None = None, type
         picked=picked,
         cards=cards.CARDS,
         email=checkout.known_email(tx, session),
+        home="" if _home() == request.host_url.rstrip("/") else _home(),
+        saved=checkout.saved_cards(tx, session),
+        asks=session["consent_collection"] or {},
         offers_saving=(session["saved_payment_method_options"] or {}).get("payment_method_save") == "enabled",
     )
 
@@ -131,7 +157,7 @@ def _after_bank(tx: Transaction, intent: Json) -> Response:
     """Where the customer goes from the bank: the shop, the hosted page again, or the API caller's return_url."""
     if session := checkout.session_of(tx, intent):
         done = session["status"] == "complete"
-        return redirect(checkout.return_url(session) if done else f"/c/pay/{session['id']}", 303)
+        return redirect(checkout.return_url(session) if done else f"{_home()}/c/pay/{session['id']}", 303)
     ok = intent["status"] == "succeeded"
     target = tx.hidden(intent["id"]).get("return_url")
     if target is None:

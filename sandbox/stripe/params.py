@@ -22,6 +22,8 @@ Spec = Mapping[str, Any]
 
 LISTING: Spec = {"limit": "int", "starting_after": "text", "ending_before": "text"}
 """What every list accepts beside its own filters."""
+FOR_CHARGE: Spec = {**LISTING, "charge": "text", "payment_intent": "text", "created": "range"}
+"""What lists of things about a charge accept."""
 
 
 @dataclass(frozen=True)

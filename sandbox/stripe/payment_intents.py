@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 
 from sandbox.stripe import objects
+from sandbox.stripe.amounts import check_amount
 from sandbox.stripe.charging import OPEN, attempt, not_of_checkout, unexpected_state
-from sandbox.stripe.customers import live_customer, use_method
+from sandbox.stripe.customers import live_customer
 from sandbox.stripe.errors import Json, invalid
+from sandbox.stripe.methods import use_method
 from sandbox.stripe.params import LISTING, Endpoint, Spec, merge_metadata
 from sandbox.stripe.store import Transaction
 from sandbox.stripe.webhooks import emit
 
-LEAST, MOST = 50, 99_999_999
-"""Bounds of an amount, in minor units."""
 SINGLE_TYPE: Spec = {"allowed_payment_method_types": ["text"], "payment_method_types": ["text"]}
 PLAIN: Spec = {
     "description": "text",
@@ -49,18 +49,6 @@ def refuse_types(params: Json) -> None:
         )
     if "card" not in params.pop("allowed_payment_method_types", ["card"]):
         raise invalid("The sandbox has cards only.", "allowed_payment_method_types")
-
-
-def check_amount(amount: int, currency: str, param: str = "amount") -> None:
-    """Refuse an amount or a currency that Stripe would refuse."""
-    if not re.fullmatch(r"[a-z]{3}", currency):
-        raise invalid(f"Invalid currency: {currency}", "currency")
-    if amount < 1:
-        raise invalid("This value must be greater than or equal to 1.", param, "parameter_invalid_integer")
-    if amount < LEAST:
-        raise invalid(f"Amount must be at least {LEAST} {currency} (minor units).", param, "amount_too_small")
-    if amount > MOST:
-        raise invalid(f"Amount must be no more than {MOST} {currency} (minor units).", param, "amount_too_large")
 
 
 def make_intent(tx: Transaction, amount: int, currency: str, fields: Json, **hidden: object) -> Json:
@@ -121,6 +109,26 @@ def _confirm(tx: Transaction, params: Json, id: str) -> Json:
     )
 
 
+def _update(tx: Transaction, params: Json, id: str) -> Json:
+    intent = tx.get("payment_intent", id)
+    not_of_checkout(tx, id, "update")
+    refuse_types(params)
+    if intent["status"] not in OPEN:
+        raise unexpected_state(intent, "updated")
+    merged = {**intent, **params}
+    currency = merged["currency"].lower()
+    check_amount(merged["amount"], currency)
+    if "customer" in params:
+        intent["customer"] = live_customer(tx, params["customer"])["id"]
+    if method := params.get("payment_method"):
+        intent["payment_method"] = use_method(tx, method, "payment_method", intent["customer"])["id"]
+        intent |= {"status": "requires_confirmation", "next_action": None}
+    intent |= {name: params[name] for name in (*PLAIN, "amount") if name in params} | {"currency": currency}
+    if "metadata" in params:
+        intent["metadata"] = merge_metadata(intent["metadata"], params["metadata"])
+    return tx.save(intent)
+
+
 def _cancel(tx: Transaction, params: Json, id: str) -> Json:
     intent = tx.get("payment_intent", id)
     not_of_checkout(tx, id, "cancel")
@@ -150,7 +158,7 @@ def _list(tx: Transaction, params: Json) -> Json:
 def _search(tx: Transaction, params: Json) -> Json:
     """Find by metadata, status, customer or currency, joined by AND (https://docs.stripe.com/search).
 
-    Unlike Stripe, whose index lags by seconds to minutes, an intent is found at once.
+    As at Stripe the index may lag: a new intent is found only after the dial's seconds.
     """
     where: Json = {}
     for part in re.split(r"\s+AND\s+", params["query"].strip(), flags=re.IGNORECASE):
@@ -159,7 +167,7 @@ def _search(tx: Transaction, params: Json) -> Json:
             raise invalid(f"We were unable to parse your search query: {part}", "query")
         path = clause["field"] or f'metadata."{clause["key"]}"'
         where[path] = clause["value"]
-    page = dict(params)
+    page = {**params, "created": {"lte": tx.now - tx.dials.search_lag}}
     if after := page.pop("page", None):
         page["starting_after"] = after
     data, more = tx.page("payment_intent", page, where)
@@ -192,6 +200,20 @@ ENDPOINTS = (
     Endpoint("GET", "/v1/payment_intents", {**LISTING, "customer": "text", "created": "range"}, _list),
     Endpoint("GET", "/v1/payment_intents/search", {"query!": "text", "limit": "int", "page": "text"}, _search),
     Endpoint("GET", "/v1/payment_intents/<id>", {}, lambda tx, params, id: tx.get("payment_intent", id)),
+    Endpoint(
+        "POST",
+        "/v1/payment_intents/<id>",
+        {
+            **PLAIN,
+            **SINGLE_TYPE,
+            "amount": "int",
+            "currency": "text",
+            "customer": "text",
+            "payment_method": "text",
+            "metadata": "metadata",
+        },
+        _update,
+    ),
     Endpoint("POST", "/v1/payment_intents/<id>/confirm", CONFIRM, _confirm),
     Endpoint(
         "POST",

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from sandbox.stripe import objects, objects_site
+from sandbox.stripe.amounts import check_amount
 from sandbox.stripe.customers import live_customer
 from sandbox.stripe.errors import Json, invalid
+from sandbox.stripe.methods import REDISPLAY
 from sandbox.stripe.params import LISTING, Endpoint, Spec, merge_metadata
-from sandbox.stripe.payment_intents import PLAIN, SINGLE_TYPE, cancel_intent, check_amount, refuse_types
+from sandbox.stripe.payment_intents import PLAIN, SINGLE_TYPE, cancel_intent, refuse_types
 from sandbox.stripe.setup_intents import cancel_setup, make_setup
-from sandbox.stripe.store import Store, Transaction
+from sandbox.stripe.store import Transaction
 from sandbox.stripe.webhooks import emit
 
 SHORTEST, LONGEST = 30 * 60, 24 * 3600
@@ -40,7 +41,16 @@ CREATE: Spec = {
     "locale": "text",
     "metadata": "metadata",
     "payment_intent_data": {**PLAIN, "metadata": "metadata"},
-    "saved_payment_method_options": {"payment_method_save": ("enabled", "disabled")},
+    "saved_payment_method_options": {
+        "allow_redisplay_filters": [REDISPLAY],
+        "payment_method_remove": ("enabled", "disabled"),
+        "payment_method_save": ("enabled", "disabled"),
+    },
+    "consent_collection": {
+        "payment_method_reuse_agreement": {"position!": ("auto", "hidden")},
+        "promotions": ("auto", "none"),
+        "terms_of_service": ("none", "required"),
+    },
     "setup_intent_data": {"description": "text", "metadata": "metadata"},
     "submit_type": ("auto", "book", "donate", "pay"),
     "ui_mode": ("hosted_page",),
@@ -62,16 +72,11 @@ def close_session(tx: Transaction, session: Json) -> Json:
     return session
 
 
-def close_due(store: Store) -> None:
-    """Expire every session whose time is over."""
-    with store.transaction() as tx:
-        rows = tx.db.execute(
-            "SELECT account, body FROM objects WHERE kind = 'checkout.session' "
-            "AND json_extract(body, '$.status') = 'open' AND json_extract(body, '$.expires_at') <= ?",
-            (tx.now,),
-        ).fetchall()
-        for tx.account, body in rows:
-            close_session(tx, json.loads(body))
+def expire_when_due(tx: Transaction, id: str, said: Json) -> None:
+    """The end of a session's time, if it is still open."""
+    session = tx.get("checkout.session", id)
+    if session["status"] == "open":
+        close_session(tx, session)
 
 
 def lines_of(tx: Transaction, session: Json) -> list[Json]:
@@ -97,6 +102,13 @@ def _create(tx: Transaction, params: Json) -> Json:
             fields["customer_creation"] = params.get("customer_creation", "if_required")
     else:
         fields["currency"] = params.get("currency")
+    if asked := params.get("consent_collection"):
+        fields["consent_collection"] = {
+            "payment_method_reuse_agreement": None,
+            "promotions": None,
+            "terms_of_service": None,
+            **asked,
+        }
     if options := params.get("saved_payment_method_options"):
         fields["saved_payment_method_options"] = {
             "allow_redisplay_filters": ["always"],
@@ -111,6 +123,7 @@ def _create(tx: Transaction, params: Json) -> Json:
         about["metadata"] = merge_metadata({}, about.get("metadata", {}))
         about["customer"] = fields["customer"]
         made["setup_intent"] = make_setup(tx, about, session=made["id"])["id"]
+    tx.later(made["expires_at"], "expire_session", made["id"])
     return tx.add(made, lines=lines, intent_data=params.get("payment_intent_data", {}))
 
 
@@ -190,6 +203,12 @@ def _expire(tx: Transaction, params: Json, id: str) -> Json:
     return close_session(tx, session)
 
 
+def _update(tx: Transaction, params: Json, id: str) -> Json:
+    session = tx.get("checkout.session", id)
+    session["metadata"] = merge_metadata(session["metadata"], params.get("metadata", {}))
+    return tx.save(session)
+
+
 def _list(tx: Transaction, params: Json) -> Json:
     where = {name: params.get(name) for name in ("customer", "payment_intent", "status")}
     return objects.list_of("/v1/checkout/sessions", *tx.page("checkout.session", params, where))
@@ -215,6 +234,7 @@ ENDPOINTS = (
         _list,
     ),
     Endpoint("GET", "/v1/checkout/sessions/<id>", {}, lambda tx, params, id: tx.get("checkout.session", id)),
+    Endpoint("POST", "/v1/checkout/sessions/<id>", {"metadata": "metadata"}, _update),
     Endpoint("POST", "/v1/checkout/sessions/<id>/expire", {}, _expire),
     Endpoint("GET", "/v1/checkout/sessions/<id>/line_items", LISTING, _list_lines),
 )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from sandbox.stripe import cards, objects
-from sandbox.stripe.charging import OPEN, attach, card_of, next_action, not_of_checkout, unexpected_state
-from sandbox.stripe.customers import live_customer, use_method
+from sandbox.stripe import objects
+from sandbox.stripe.charging import OPEN, next_action, not_of_checkout, unexpected_state
+from sandbox.stripe.customers import live_customer
+from sandbox.stripe.declines import refused
 from sandbox.stripe.errors import Json, StripeError, invalid
+from sandbox.stripe.methods import attach, card_of, use_method
 from sandbox.stripe.params import LISTING, Endpoint, Spec, merge_metadata
 from sandbox.stripe.payment_intents import SINGLE_TYPE, refuse_types
 from sandbox.stripe.store import Transaction
@@ -29,7 +31,7 @@ def save_card(tx: Transaction, intent: Json, method: Json, *, confirmed: bool = 
     card = card_of(tx, method)
     intent["payment_method"] = method["id"]
     if card.decline and not card.saves:
-        raise fail_setup(tx, intent, method, cards.refused(card.decline))
+        raise fail_setup(tx, intent, method, refused(card.decline))
     if not confirmed and card.authenticates in ("until_set_up", "always"):
         intent |= {"status": "requires_action", "next_action": next_action(tx, intent)}
         tx.save(intent)
@@ -101,6 +103,22 @@ def _confirm(tx: Transaction, params: Json, id: str) -> Json:
     return save_card(tx, intent, method)
 
 
+def _update(tx: Transaction, params: Json, id: str) -> Json:
+    intent = tx.get("setup_intent", id)
+    not_of_checkout(tx, id, "update")
+    if intent["status"] not in OPEN:
+        raise unexpected_state(intent, "updated")
+    if "customer" in params:
+        intent["customer"] = live_customer(tx, params["customer"])["id"]
+    if method := params.get("payment_method"):
+        intent["payment_method"] = use_method(tx, method, "payment_method", intent["customer"])["id"]
+        intent["status"] = "requires_confirmation"
+    if "metadata" in params:
+        intent["metadata"] = merge_metadata(intent["metadata"], params["metadata"])
+    intent["description"] = params.get("description", intent["description"])
+    return tx.save(intent)
+
+
 def _cancel(tx: Transaction, params: Json, id: str) -> Json:
     intent = tx.get("setup_intent", id)
     not_of_checkout(tx, id, "cancel")
@@ -136,6 +154,12 @@ ENDPOINTS = (
         _list,
     ),
     Endpoint("GET", "/v1/setup_intents/<id>", {}, lambda tx, params, id: tx.get("setup_intent", id)),
+    Endpoint(
+        "POST",
+        "/v1/setup_intents/<id>",
+        {"customer": "text", "description": "text", "metadata": "metadata", "payment_method": "text"},
+        _update,
+    ),
     Endpoint("POST", "/v1/setup_intents/<id>/confirm", CONFIRM, _confirm),
     Endpoint(
         "POST",

@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from itertools import count
+from math import ceil
 from typing import Any
 
 from sqlalchemy import Engine, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
 
 from base import clock
 from base.access import AccessLevel
@@ -15,7 +17,8 @@ from base.calendar import Cycle
 from base.crypto import Vault
 from base.database import transaction
 from base.money import Money
-from base.tables import policy
+from base.settings import settings
+from base.tables import policy, sandbox_clock
 from billing import tick
 from billing.payments import record_payment
 from billing.plans import add_plan
@@ -33,7 +36,12 @@ class Provider:
 
     def travel(self, now: datetime) -> datetime:
         """Make `now` the time that business clocks show."""
-        clock.travel_to_offset(now - clock.real())
+        offset = now - clock.real()
+        clock.travel_to_offset(offset)
+        if settings().sandbox:  # there each transaction reads how far business time has moved
+            row = {"id": 1, "offset_seconds": ceil(offset.total_seconds())}
+            with transaction() as tx:
+                tx.execute(upsert(sandbox_clock).values(row).on_conflict_do_update(index_elements=["id"], set_=row))
         return now
 
     def plan(self, price: int = 2999, tax: str = "20", cycle: int = 1, currency: str = "EUR", **more: Any) -> int:

@@ -105,7 +105,7 @@ def test_an_invoice_says_everything_and_names_as_typed(provider: Provider) -> No
         "VAT 20 % on €29.99 €6.00",
         "Total €41.27",
         "Please pay by 8 Dec 2026",
-        f"http://127.0.0.1:8080/invoices/{invoice_id}",
+        f"http://127.0.0.1:8080/p/{invoice_id}-",
         "Questions? +49 40 123456",
     ):
         assert part in text, text

@@ -9,6 +9,7 @@ from base import clock
 from base.access import AccessLevel
 from base.business import load_business
 from base.database import transaction
+from billing.collect.tables import checkout
 from billing.dunning.cases import load_payers
 from billing.dunning.fees import waive
 from billing.dunning.policy import Fee, Step
@@ -16,7 +17,7 @@ from billing.dunning.tables import dunning_notice
 from billing.ledger import check_books, receivable
 from billing.services import set_staff_order
 from billing.settle import open_invoices
-from billing.tables import charge, checkout, invoice, message
+from billing.tables import charge, invoice, message
 from tests.billing.dunned import MARCH, adopt, bill, body, march, sent, tax_class_id
 from tests.billing.provider import Provider, noon
 

@@ -100,7 +100,7 @@ def test_with_the_invoice_come_its_jobs_and_its_mail(provider: Provider):
     with transaction() as tx:
         letter = write_invoice_mail(tx, load_business(tx, provider.vault), invoice_id)
     assert letter.subject == "Invoice INV-000001 from My Internet Provider: €35.99"
-    assert f"/invoices/{invoice_id}" in letter.body
+    assert f"/p/{invoice_id}-" in letter.body
 
 
 def test_running_again_bills_nothing_and_missed_months_are_caught_up(provider: Provider):

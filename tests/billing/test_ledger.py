@@ -93,6 +93,16 @@ DAMAGE = {
     "R-000001 of 8000 is applied to invoices for 4001": "UPDATE allocation SET amount_minor = 402 WHERE invoice_id = 2",
     "INV-000003 has 3599 of another subscriber": "UPDATE allocation SET invoice_id = 3 WHERE invoice_id = 1",
     "has 0 of another": "UPDATE allocation SET amount_minor = 0",
+    "Of R-000001 more has gone back, or is disputed, than the 8000 that came in: 8001": (
+        "INSERT INTO gone_back (subscriber_id, payment_id, kind, way, amount_minor, currency, state, key, reason, "
+        "author, on_day, real_at, created_at) SELECT 1, 1, 'refund', 'cash', 8001, 'EUR', 'succeeded', 'k', 'r', "
+        "'staff:1', '2026-04-04', now(), now()"
+    ),
+    "Disputes under way come to 100 EUR; 'disputed' holds 0": (
+        "INSERT INTO gone_back (subscriber_id, payment_id, kind, way, amount_minor, currency, state, key, reason, "
+        "author, on_day, withdrawn_on, real_at, created_at) SELECT 1, 1, 'dispute', 'card', 100, 'EUR', 'open', 'k', "
+        "'r', 'stripe', '2026-04-04', '2026-04-04', now(), now()"
+    ),
     "Write-off 1 of 3598, of which 0 are taken back, is applied": "UPDATE write_off SET amount_minor = 3598",
     "INV-000003 has 3000 credited of its line 1": "UPDATE credit_note_line SET amount_minor = 3000",
     "INV-000002 does not add up": "UPDATE invoice_line SET net_minor = net_minor - 1 WHERE invoice_id = 2",

@@ -100,7 +100,7 @@ def test_an_invoice_arrives_with_its_pdf_once(provider: Provider, arrived: Calla
     assert found.date is not None
     assert found.date.date() == DAY, "the day it is for the provider"
     assert "Dear Zażółć Ελλάδα," in found.text
-    assert f"http://127.0.0.1:8080/invoices/{invoice_id}" in found.text
+    assert f"http://127.0.0.1:8080/p/{invoice_id}-" in found.text
     assert found.attachments == ("INV-000001.pdf",)
     assert b"Auto-Submitted: auto-generated" in found.file.read_bytes()
     assert ask("SELECT sent_at::date FROM message WHERE kind = 'invoice'") == [(DAY,)]
@@ -153,7 +153,7 @@ def test_without_a_pdf_that_comes_it_leaves_all_the_same(
     mail.deliver(keyed("invoice:1"))
     (found,) = arrived()
     assert found.attachments == ()
-    assert "/invoices/1" in found.text
+    assert "/p/1-" in found.text
 
 
 def test_where_no_pdfs_are_made_it_does_not_wait(

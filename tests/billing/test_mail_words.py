@@ -10,6 +10,7 @@ from base.business import Business
 from base.i18n import LOCALES, translations
 from base.money import Money
 from billing.addresses import COPIED_TO
+from billing.collect.declines import SENTENCES
 from billing.letters import reminder_letter
 from billing.mail_samples import SAMPLES
 from billing.mail_words import FOLDER, KINDS, WrongTemplate, _environment, built_in, render, write
@@ -44,7 +45,7 @@ def said_in(kind: str) -> set[str]:
 @pytest.mark.parametrize("language", sorted(path.name for path in LOCALES.iterdir()))
 def test_nothing_is_left_in_english(language: str) -> None:
     words = translations(language)
-    sentences = set.union(*map(said_in, KINDS)) | {reason.for_subscriber for reason in Reason}
+    sentences = set.union(*map(said_in, KINDS)) | {reason.for_subscriber for reason in Reason} | set(SENTENCES)
     assert len(sentences) > 50
     same = {sentence for sentence in sentences if words.gettext(sentence) == sentence}
     assert same <= {"%(tax)s %(percent)s %%"}

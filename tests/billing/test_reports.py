@@ -14,13 +14,13 @@ from base.money import Money
 from base.nas import add_nas
 from base.tables import access_history, coa_attempt, session, subscriber
 from billing import changes, endings, extras
+from billing.collect.tables import checkout
 from billing.ledger import check_books
 from billing.plans import change_price, class_of_percent
 from billing.reports.catalogue import REPORTS
 from billing.reports.debts import ageing_on
 from billing.reports.debts_load import load_movements
 from billing.reports.shape import Report, Window, month_of
-from billing.tables import checkout
 from billing.tick import run
 from tests.billing.provider import noon
 

@@ -204,7 +204,7 @@ def test_a_tick_is_asked_for_once_a_minute_however_often(provider: Provider) -> 
     for _ in range(3):
         tasks.ask_for_tick()
     tasks.ask_for_tick(at_once=True)
-    keys = sorted(key for (key,) in ask("SELECT key FROM job"))
+    keys = sorted(key for (key,) in ask("SELECT key FROM job WHERE kind = 'tick'"))
     assert 2 <= len(keys) <= 3, "3 when a minute began meanwhile"
     assert keys[-1].startswith(keys[-2])
 

@@ -7,8 +7,13 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import insert, text
 from sqlalchemy.exc import DatabaseError
 
+import billing.bank.tables
 import billing.book_tables
+import billing.clearing.tables
+import billing.clearing.till_tables
+import billing.collect.tables
 import billing.dunning.tables
+import billing.money_back.tables
 import billing.prepaid.tables
 import billing.run_tables
 import billing.tables

@@ -14,6 +14,8 @@ OPEN = {
     "staff.login",
     "captive.page",
     "captive.pay",
+    "paying.link",
+    "paying.pay_link",
     "paying.pay_return",
     "webhooks.stripe",
 }

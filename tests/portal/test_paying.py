@@ -9,7 +9,8 @@ from base.access import AccessLevel
 from base.business import set_business
 from base.database import transaction
 from base.tables import policy
-from billing.tables import checkout, payment
+from billing.collect.tables import checkout
+from billing.tables import payment
 from sandbox.stripe.app import Config
 from tests.billing.provider import wall_in
 from tests.portal.conftest import csrf, post

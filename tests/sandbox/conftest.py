@@ -10,6 +10,7 @@ import stripe
 
 from sandbox.stripe.app import Config
 from tests.sandbox.emulator import KEY, SECRET, Emulator, Receiver, connect
+from tests.sandbox.stripe_types import everything, strangers
 
 
 @pytest.fixture
@@ -48,6 +49,9 @@ def emulator(tmp_path: Path, webhooks: Receiver) -> Iterator[Emulator]:
     made = Emulator(config)
     yield made
     made.running.stop()
+    file = config.data / "stripe.sqlite"
+    wrong = {said for one in everything(file) for said in strangers(one)}
+    assert wrong == set(), "every object and event has the shape that Stripe gives it"
 
 
 @pytest.fixture

@@ -26,8 +26,11 @@ class Receiver:
     requests: list[stripe.Event] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    pause: float = 0.0
+    """Seconds that it thinks before it answers."""
 
     def take(self, body: bytes, signature: str | None) -> int:
+        time.sleep(self.pause)
         try:
             event = stripe.Webhook.construct_event(body, signature, self.secret)
         except stripe.SignatureVerificationError as error:
@@ -83,6 +86,12 @@ class Emulator:
     def order(self, **fault: Any) -> Any:
         """Order a fault."""
         answer = requests.post(f"{self.url}/sandbox/faults", json=fault, timeout=5)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def control(self, path: str, **given: Any) -> Any:
+        """One control call; its answer."""
+        answer = requests.post(f"{self.url}/sandbox/{path}", json=given, timeout=10)
         assert answer.status_code == 200, answer.text
         return answer.json()
 

@@ -147,8 +147,8 @@ def test_the_bank_asks_in_between(client: stripe.StripeClient, webhooks: Receive
     made = session(client)
     asked = submit(made, number="4000002760003184")
     assert asked.status_code == 303
-    assert asked.headers["Location"].startswith("/authenticate/pi_")
-    bank = str(made.url).split("/c/pay/")[0] + asked.headers["Location"]
+    assert "/authenticate/pi_" in asked.headers["Location"]
+    bank = asked.headers["Location"]
     assert "€30.99" in requests.get(bank, timeout=5).text
     assert client.v1.checkout.sessions.retrieve(made.id).status == "open"
     told = requests.post(bank, data={"answer": answer}, timeout=5, allow_redirects=False)
@@ -160,7 +160,7 @@ def test_the_bank_asks_in_between(client: stripe.StripeClient, webhooks: Receive
         assert "failed authentication" in told.text
         webhooks.wait("payment_intent.requires_action", "payment_intent.payment_failed")
         back = requests.get(bank, timeout=5, allow_redirects=False)
-        assert back.headers["Location"] == f"/c/pay/{made.id}"
+        assert back.headers["Location"] == made.url
         assert submit(made).status_code == 303
     assert client.v1.checkout.sessions.retrieve(made.id).payment_status == "paid"
 
@@ -168,7 +168,7 @@ def test_the_bank_asks_in_between(client: stripe.StripeClient, webhooks: Receive
 def test_a_bank_that_says_yes_does_not_make_money(client: stripe.StripeClient) -> None:
     made = session(client)
     asked = submit(made, number="4000008260003178")
-    bank = str(made.url).split("/c/pay/")[0] + asked.headers["Location"]
+    bank = asked.headers["Location"]
     refused = requests.post(bank, data={"answer": "complete"}, timeout=5)
     assert refused.status_code == 402
     assert "insufficient funds" in refused.text
@@ -200,8 +200,7 @@ def test_paying_at_the_same_time_charges_once(client: stripe.StripeClient, emula
 
 def test_two_tabs_at_the_bank_charge_once(client: stripe.StripeClient, emulator: Emulator) -> None:
     made = session(client)
-    home = str(made.url).split("/c/pay/")[0]
-    bank = home + submit(made, number="4000002760003184").headers["Location"]
+    bank = submit(made, number="4000002760003184").headers["Location"]
     assert submit(made).status_code == 303, "another card in a second tab"
     late = requests.post(bank, data={"answer": "fail"}, timeout=5, allow_redirects=False)
     assert late.headers["Location"] == f"{SHOP}/paid?sid={made.id}"
@@ -226,7 +225,7 @@ def test_a_page_expires_by_itself(client: stripe.StripeClient, emulator: Emulato
 
 def test_a_page_is_expired_by_the_provider(client: stripe.StripeClient, webhooks: Receiver) -> None:
     made = session(client)
-    bank = str(made.url).split("/c/pay/")[0] + submit(made, number="4000002760003184").headers["Location"]
+    bank = submit(made, number="4000002760003184").headers["Location"]
     assert client.v1.checkout.sessions.expire(made.id).status == "expired"
     webhooks.wait("checkout.session.expired")
     with pytest.raises(stripe.InvalidRequestError, match="status of expired"):
@@ -257,7 +256,7 @@ def test_a_card_is_saved_on_a_setup_page(client: stripe.StripeClient, emulator: 
     assert setup.metadata["for"] == "autopay"
     assert "Save a card" in page(made).text
     assert submit(made, number="4000000000000002").status_code == 402
-    bank = str(made.url).split("/c/pay/")[0] + submit(made, number="4000002500003155").headers["Location"]
+    bank = submit(made, number="4000002500003155").headers["Location"]
     done = requests.post(bank, data={"answer": "complete"}, timeout=5, allow_redirects=False)
     assert done.headers["Location"] == f"{SHOP}/paid?sid={made.id}"
     webhooks.wait("setup_intent.setup_failed", "setup_intent.requires_action", "payment_method.attached")

@@ -195,7 +195,10 @@ def test_faults_fit_their_calls_and_can_be_taken_back(emulator: Emulator) -> Non
     "fault",
     [
         {"kind": "earthquake"},
-        {"kind": "delay", "type": "x"},
+        {"kind": "cut_after", "type": "x"},
+        {"kind": "drop", "path": "x"},
+        {"kind": "delay", "probability": 2},
+        {"kind": "delay", "seconds": -1},
         {"kind": "drop", "times": "two"},
         {"kind": "drop", "x": 1},
         [],

@@ -65,10 +65,12 @@ def test_events_are_listed_by_type_and_time(client: stripe.StripeClient, emulato
 
 
 def test_they_come_in_the_order_in_which_it_happened(client: stripe.StripeClient, webhooks: Receiver) -> None:
+    customer = client.v1.customers.create().id
+    card = client.v1.payment_methods.attach("pm_card_visa", params={"customer": customer}).id
     for _ in range(5):
-        pay(client)
-    wait_until(lambda: len(webhooks.requests) == 15)
-    assert webhooks.types == PAID * 5
+        pay(client, customer=customer, payment_method=card)
+    wait_until(lambda: len(webhooks.requests) == 17)
+    assert webhooks.types[2:] == PAID * 5
 
 
 def test_a_receiver_that_stumbles_is_tried_again(
@@ -138,6 +140,7 @@ def test_hold_and_release(client: stripe.StripeClient, emulator: Emulator, webho
 def test_reverse(client: stripe.StripeClient, emulator: Emulator, webhooks: Receiver) -> None:
     emulator.order(kind="reverse", times=3)
     pay(client)
+    wait_until(lambda: len(webhooks.requests) == 3)
     pay(client)
     wait_until(lambda: len(webhooks.requests) == 6)
     assert webhooks.types == [*reversed(PAID), *PAID]

@@ -16,8 +16,9 @@ from sqlalchemy import Table, func, select
 
 from base.database import transaction
 from base.tables import inbox, session
+from billing.collect.tables import checkout
 from billing.ledger import check_books
-from billing.tables import checkout, invoice, message, payment
+from billing.tables import invoice, message, payment
 from console.story import play
 
 # scene of console.plot -> what is killed just before it begins

@@ -1,0 +1,60 @@
+"""Bank transfer as a gateway: it shows where to send how much under which reference; the bank's statement brings it.
+
+The code for banking apps is the one on invoices (EPC069-12, billing.qr).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from billing.gateway.ways import Instructions, Method, Resting
+
+if TYPE_CHECKING:
+    from base.business import Business
+    from base.crypto import Vault
+    from billing.checkout import Wish
+
+
+@dataclass(frozen=True)
+class BankTransfer:
+    """See billing.gateway.offers.Gateway."""
+
+    name: str = "transfer"
+    methods: Mapping[str, Method] = field(default_factory=lambda: {"transfer": Method("Bank transfer", "bank")})
+    resting: Resting | None = None
+    charges_alone: bool = False
+
+    def is_ready(self, business: "Business") -> bool:
+        """Whether there is an account to send money to."""
+        return bool(business.bank_iban)
+
+    def offer(self, vault: "Vault", subscriber_id: int, base_url: str, wish: "Wish") -> Instructions:
+        """Our account, the amount, and as reference the invoices' numbers, or the subscriber's for money in advance."""
+        from sqlalchemy import select
+
+        from base.bank import grouped
+        from base.business import load_business
+        from base.database import transaction
+        from base.i18n import format_money
+        from base.tables import subscriber
+        from billing.checkout import wished
+        from billing.qr import transfer_text
+
+        with transaction() as tx:
+            business = load_business(tx, vault)
+            payer = tx.execute(select(subscriber).where(subscriber.c.id == subscriber_id)).one()
+            chosen, amount = wished(tx, payer, wish)
+        reference = " ".join(each.number for each in chosen) or str(payer.number)
+        lines = (
+            ("Account holder", business.company_name),
+            ("IBAN", grouped(business.bank_iban)),
+            ("BIC", business.bank_bic),
+            ("Bank", business.bank_name),
+            ("Amount", format_money(amount, payer.language or business.language)),
+            ("Reference", reference),
+        )
+        code = transfer_text(business.company_name, business.bank_iban, business.bank_bic, amount, reference)
+        return Instructions(tuple(each for each in lines if each[1]), reference, code or "")
+
+
+GATEWAY = BankTransfer()
