@@ -1,5 +1,6 @@
 """How Stripe is called: with which key, how long an answer is waited for, and what each error means for money."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -39,6 +40,7 @@ def _client(key: str, account: str, base: str) -> "StripeClient":
     import stripe
 
     stripe.enable_telemetry = False  # it would write a file into the home folder
+    logging.getLogger("stripe").setLevel(logging.WARNING)  # two lines a call, between what a command says
     return stripe.StripeClient(
         key,
         max_network_retries=2,
