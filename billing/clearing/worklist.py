@@ -4,12 +4,12 @@ A thing is on it as long as its cause lasts, and gone when that is gone, whoever
 done takes it off the list although its cause lasts.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, func, or_, select, text
+from sqlalchemy import Connection, Row, and_, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
 from base import clock
@@ -17,10 +17,12 @@ from base.business import Business
 from base.calendar import add_months, local_date
 from base.money import Money
 from base.tables import subscriber
+from billing.bank.tables import bank_line
 from billing.clearing.suspense import in_suspense
 from billing.clearing.till_tables import work_item
 from billing.collect.tables import attempt, autopay, card, collection
 from billing.collect.worklist import WORDS, cases
+from billing.money_back.tables import gone_back
 from billing.refused import need
 from billing.tables import payment
 
@@ -123,26 +125,30 @@ def _unknown(tx: Connection, today: date) -> Iterable[Found]:
 
 
 def _bank(tx: Connection, today: date) -> Iterable[Found]:
-    """Lines of the bank's statement that nobody has matched; the seam to billing.bank."""
-    if tx.scalar(select(func.to_regclass("bank_line"))) is None:
-        return
-    query = (
-        "SELECT id, amount_minor, currency, counterparty, why FROM bank_line WHERE state = 'queued' ORDER BY day, id"
-    )
-    for row in tx.execute(text(query)):
+    """Lines of the bank's statement that nobody has matched."""
+    query = select(bank_line).where(bank_line.c.state == "queued").order_by(bank_line.c.day, bank_line.c.id)
+    for row in tx.execute(query):
         yield Found(row.id, "", Money(row.amount_minor, row.currency), f"{row.counterparty}: {row.why}")
 
 
 def _disputes(tx: Connection, today: date) -> Iterable[Found]:
-    """Disputes that are not decided; the seam to billing.money_back."""
-    if tx.scalar(select(func.to_regclass("gone_back"))) is None:
-        return
+    """Disputes that are not decided."""
+    return _gone_back(tx, "dispute", ("inquiry", "open"))
+
+
+def _refunds(tx: Connection, today: date) -> Iterable[Found]:
+    """Refunds of which nobody knows yet whether Stripe made them."""
+    return _gone_back(tx, "refund", ("unknown",))
+
+
+def _gone_back(tx: Connection, kind: str, states: Sequence[str]) -> Iterable[Found]:
     query = (
-        "SELECT g.id, g.amount_minor, g.currency, g.state, g.reason, s.number, s.name FROM gone_back g "
-        "JOIN payment p ON p.id = g.payment_id JOIN subscriber s ON s.id = p.subscriber_id "
-        "WHERE g.kind = 'dispute' AND g.state IN ('inquiry', 'open') ORDER BY g.id"
+        select(gone_back, subscriber.c.number, subscriber.c.name)
+        .join(subscriber, subscriber.c.id == gone_back.c.subscriber_id)
+        .where(gone_back.c.kind == kind, gone_back.c.state.in_(states))
+        .order_by(gone_back.c.id)
     )
-    for row in tx.execute(text(query)):
+    for row in tx.execute(query):
         amount = Money(row.amount_minor, row.currency)
         yield Found(row.id, f"{row.number} {row.name}", amount, f"{row.state}: {row.reason}")
 
@@ -173,6 +179,7 @@ def _suspense(tx: Connection, today: date) -> Iterable[Found]:
 
 SOURCES: dict[str, Callable[[Connection, date], Iterable[Found]]] = {
     "unknown": _unknown,
+    "refund": _refunds,
     "dispute": _disputes,
     "failing": _failing,
     "bank": _bank,

@@ -4,15 +4,17 @@ from datetime import date, timedelta
 
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from base.business import load_business
 from base.database import transaction
 from base.money import Money
+from billing.bank.tables import bank_file, bank_line
 from billing.clearing.till import close_day, days, reopen_day
 from billing.clearing.worklist import done, note, take, todays_collection, worklist
 from billing.collect import cards
 from billing.ledger import check_books
+from billing.money_back.tables import gone_back
 from billing.refused import Refused
 from billing.tables import posting
 from console.cli import main
@@ -101,3 +103,40 @@ def test_the_console_shows_them(till: Till):
                     "worklist today", "clearing fetch"):  # fmt: skip
         found = CliRunner().invoke(main, command.split())
         assert found.exit_code == 0, (command, found.output)
+
+
+def test_what_waits_of_the_bank_and_what_may_go_back_are_on_the_list(provider: Provider):
+    now = provider.travel(noon(DAY))
+    who = provider.subscriber()
+    provider.pay(who, 5000)
+    euro = {"amount_minor": 1500, "currency": "EUR"}
+    with transaction() as tx:
+        file_id = tx.scalar(
+            insert(bank_file)
+            .values(
+                sha256="0",
+                name="a.xml",
+                format="camt.053",
+                account="",
+                line_count=2,
+                new_count=2,
+                author="x",
+                created_at=now,
+            )
+            .returning(bank_file.c.id)
+        )
+        line = {"file_id": file_id, "at_line": 1, "account": "", "day": DAY, "counterparty": "Bert", **euro}
+        tx.execute(insert(bank_line).values(fingerprint="1", state="queued", why="two could be meant", **line))
+        tx.execute(insert(bank_line).values(fingerprint="2", state="outgoing", why="", **line))
+        gone = {"subscriber_id": who, "payment_id": 1, "way": "card", "author": "x", "on_day": DAY, **euro}
+        gone |= {"real_at": now, "created_at": now}
+        for number, (kind, state) in enumerate((("refund", "unknown"), ("refund", "pending"), ("dispute", "inquiry"))):
+            tx.execute(insert(gone_back).values(key=str(number), kind=kind, state=state, reason="asked for", **gone))
+        found = worklist(tx, load_business(tx, provider.vault))
+        told = {item.name.split(":")[0]: (item.found.who, item.found.what) for item in found}
+    assert told == {
+        "bank": ("", "Bert: two could be meant"),
+        "refund": ("00001 Anna", "unknown: asked for"),
+        "dispute": ("00001 Anna", "inquiry: asked for"),
+    }
+    assert len(found) == 3
