@@ -28,6 +28,7 @@ from base.database import address
 from base.jobs import Job, Lane
 from base.log import alarm, logger
 from base.settings import Settings, WrongSetting, settings
+from base.stop import stop_at
 from billing import documents, tasks
 from billing.leases import Leases
 from billing.pump import BrokerAway, Pump
@@ -164,9 +165,7 @@ def main(lanes: Sequence[Lane], beat: bool) -> None:
             "not leave this process: start both in one process, or set TOLLKEEPER_BROKER_URL to redis://…"
         )
     address(config)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_at(signal.SIGTERM, signal.SIGINT)
     warnings.filterwarnings("ignore", message=".*superuser privileges")  # JSON only, so root is no danger here
     if _in_process(config):
         declare_queues()

@@ -66,6 +66,7 @@ def stripe_environment(config: Settings) -> dict[str, str]:
         f"{PREFIX}SANDBOX_STRIPE_API_KEY": business.stripe_secret_key,
         f"{PREFIX}SANDBOX_STRIPE_WEBHOOK_SECRET": business.stripe_webhook_secret,
         f"{PREFIX}SANDBOX_STRIPE_WEBHOOK_URL": f"{config.public_url}/webhooks/stripe",
+        f"{PREFIX}SANDBOX_STRIPE_PORT": str(config.sandbox_stripe_port),
         f"{PREFIX}SANDBOX_STRIPE_DATA": str(config.data_dir / "sandbox" / "stripe"),
     }
 

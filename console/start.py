@@ -6,7 +6,6 @@ import shutil
 import signal
 import socket
 import sys
-import threading
 import time
 import urllib.error
 import urllib.request
@@ -20,6 +19,7 @@ from base import pgembed
 from base.database import DATABASE, PENDING_ADDRESS, address, connect
 from base.process import die_with_parent
 from base.settings import PREFIX, Settings, WrongSetting, load
+from base.stop import Stop, stop_at
 from base.tables import radius_node
 from console import pretend_world
 from console.ports import bind_udp, require_free_tcp
@@ -37,9 +37,7 @@ def run(*, sandbox: bool, fresh: bool, yes: bool, empty: bool, port_offset: int)
         return 2
     config.data_dir.mkdir(parents=True, exist_ok=True)
     with _only_one(config.data_dir):
-        stop = threading.Event()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, lambda *_: stop.set())
+        stop = stop_at(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         supervisor = Supervisor(config.data_dir / "log", lambda text: click.echo(text, err=True))
         try:
             sockets = _claim_ports(config)
@@ -195,11 +193,11 @@ def _programs(config: Settings, sockets: dict[str, list[socket.socket]]) -> list
     return programs
 
 
-def _wait_until_up(config: Settings, stop: threading.Event) -> bool:
-    """Until the portal answers and radius has reported itself; False when it was stopped or takes a minute."""
+def _wait_until_up(config: Settings, stop: Stop) -> bool:
+    """Until portal, radius and the pretend Stripe are there; False when it was stopped or takes a minute."""
     url = f"http://{config.web_host}:{config.web_port}/healthz"
     deadline = time.monotonic() + 60
-    portal, node = False, False
+    portal, node, stripe = False, False, not config.sandbox
     engine = connect(address(config), pool_size=1)
     while not stop.wait(0.05):
         if time.monotonic() > deadline:
@@ -210,11 +208,17 @@ def _wait_until_up(config: Settings, stop: threading.Event) -> bool:
                 with urllib.request.urlopen(url, timeout=1) as answer:
                     portal = answer.status == 200
             node = node or _radius_reports(engine)
+            stripe = stripe or _listens(config.sandbox_stripe_port)
         except (urllib.error.URLError, OSError):
             continue
-        if portal and node:
+        if portal and node and stripe:
             return True
     return False
+
+
+def _listens(port: int) -> bool:
+    with socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
 
 
 def _radius_reports(engine: Engine) -> bool:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
+from base.stop import Stop
+
 LOG_BYTES, LOG_FILES = 10_000_000, 5
 STEADY = 30.0  # seconds of life after which the backoff starts over
 GRACE = 3.0  # seconds that children get to end by themselves
@@ -61,7 +63,7 @@ class Supervisor:
         self._children.append(child)
         return child
 
-    def watch(self, stop: threading.Event) -> None:
+    def watch(self, stop: Stop) -> None:
         """Restart what dies, until `stop` is set."""
         while not stop.wait(0.1):
             self.tend(time.monotonic())

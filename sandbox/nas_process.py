@@ -8,7 +8,6 @@ import signal
 import sys
 import threading
 from dataclasses import dataclass, field
-from types import FrameType
 from typing import Any
 
 import psycopg
@@ -20,6 +19,7 @@ from base.crypto import SecretsUnavailable, Vault, open_vault
 from base.database import DatabaseUnavailable, address, connect, raw_connection, transaction
 from base.log import configure, logger
 from base.settings import Settings, WrongSetting, settings
+from base.stop import Stop, stop_at
 from base.tables import nas, service
 from sandbox.nas import FIRST_PAUSE, LONGEST_PAUSE, REDIAL, Nas
 from sandbox.nas_session import Method, Session
@@ -118,13 +118,7 @@ class Network:
 
 def run(config: Settings) -> None:
     """Keep the demo's subscribers online until SIGTERM or SIGINT."""
-    stop = threading.Event()
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
+    stop = stop_at(signal.SIGTERM, signal.SIGINT)
     network = Network(config, open_vault(config.secret_keys))
     url = address(config)
     engine = connect(url, pool_size=1)
@@ -144,7 +138,7 @@ def run(config: Settings) -> None:
         engine.dispose()
 
 
-def _wait_for_bell(connection: psycopg.Connection, stop: threading.Event) -> None:
+def _wait_for_bell(connection: psycopg.Connection, stop: Stop) -> None:
     """Until somebody has travelled, LOOK seconds are over, or it is time to end."""
     for _ in range(int(LOOK / PATIENCE)):
         if stop.is_set() or list(connection.notifies(timeout=PATIENCE, stop_after=1)):

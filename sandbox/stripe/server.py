@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from base.stop import stop_at
 from sandbox.stripe import wsgi
 from sandbox.stripe.agenda import catch_up
 from sandbox.stripe.api import Api
@@ -103,9 +104,7 @@ def start(config: Config, offset: Callable[[], float] | None = None) -> Running:
 
 def serve(config: Config, offset: Callable[[], float] | None = None) -> None:
     """Run until SIGTERM or SIGINT."""
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
+    ended = stop_at(signal.SIGTERM, signal.SIGINT)
     running = start(config, offset)
     print(f"Stripe sandbox: {running.url}", flush=True)
     ended.wait()
