@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import date
 from enum import Enum
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, func, select
 
 from billing.book_tables import reinstatement
 from billing.settle import open_of_invoice
@@ -37,26 +37,35 @@ def state_of(*, total: int, open: int, credited: int, written_off: int, due_on: 
     return InvoiceState.WRITTEN_OFF if written_off > 0 else InvoiceState.PAID
 
 
+def credited_of_invoice() -> ColumnElement[int]:
+    """What credit notes gave back of an `invoice` row, in minor units, as a correlated subquery."""
+    return _sum(credit_note.c.total_minor, credit_note.c.invoice_id)
+
+
+def given_up_of_invoice() -> ColumnElement[int]:
+    """What is still written off of an `invoice` row, in minor units, as a correlated subquery."""
+    lost = _sum(write_off.c.amount_minor, write_off.c.invoice_id)
+    return lost - _sum(reinstatement.c.amount_minor, reinstatement.c.invoice_id)
+
+
+def _sum(amount: ColumnElement[int], invoice_id: ColumnElement[int]) -> ColumnElement[int]:
+    total = select(func.sum(amount)).where(invoice_id == invoice.c.id).scalar_subquery()
+    return func.coalesce(total, 0).cast(BigInteger)
+
+
 def load_states(tx: Connection, invoice_ids: Collection[int], today: date) -> dict[int, InvoiceState]:
     """The states of these invoices on a day."""
-    credited = select(func.coalesce(func.sum(credit_note.c.total_minor), 0)).where(
-        credit_note.c.invoice_id == invoice.c.id
-    )
-    lost = select(func.coalesce(func.sum(write_off.c.amount_minor), 0)).where(write_off.c.invoice_id == invoice.c.id)
-    back = select(func.coalesce(func.sum(reinstatement.c.amount_minor), 0)).where(
-        reinstatement.c.invoice_id == invoice.c.id
-    )
     query = select(
         invoice.c.id,
         invoice.c.total_minor,
         invoice.c.due_on,
         open_of_invoice().label("open"),
-        credited.scalar_subquery().label("credited"),
-        (lost.scalar_subquery() - back.scalar_subquery()).label("written_off"),
+        credited_of_invoice().label("credited"),
+        given_up_of_invoice().label("written_off"),
     ).where(invoice.c.id == func.any(list(invoice_ids)))
     return {
         row.id: state_of(
-            total=row.total_minor, open=row.open, credited=int(row.credited), written_off=int(row.written_off),
+            total=row.total_minor, open=row.open, credited=row.credited, written_off=row.written_off,
             due_on=row.due_on, today=today,
         )
         for row in tx.execute(query)

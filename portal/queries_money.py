@@ -6,6 +6,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
 
 from base.tables import subscriber
 from billing.collect.tables import checkout
+from billing.invoice_states import credited_of_invoice, given_up_of_invoice
 from billing.ledger import OWED
 from billing.settle import open_of_invoice
 from billing.tables import allocation, document, entry, invoice, message, payment, posting
@@ -17,6 +18,8 @@ def invoices(subscriber_id: int | None = None, *where: ColumnElement[bool]) -> S
         select(
             invoice,
             open_of_invoice().label("open_minor"),
+            credited_of_invoice().label("credited_minor"),
+            given_up_of_invoice().label("given_up_minor"),
             subscriber.c.name.label("subscriber_name"),
         )
         .join(subscriber, subscriber.c.id == invoice.c.subscriber_id)

@@ -10,9 +10,10 @@ from sqlalchemy import Connection, Row
 from base import clock
 from base.access import AccessPolicy, read_obeyed
 from billing import why
+from billing.invoice_states import load_states
 from billing.invoices import balance, load_invoice
 from portal import queries_account, queries_money, queries_network
-from portal.at_hand import business, tx
+from portal.at_hand import business, today, tx
 from portal.login import staff_only
 from portal.paging import fetch_page, page_number
 from portal.staff import blueprint
@@ -105,6 +106,7 @@ def invoice(invoice_id: int) -> ResponseReturnValue:
     return render_template(
         "staff/invoice.html",
         invoice=found,
+        state=load_states(tx(), [invoice_id], today())[invoice_id],
         person=queries_account.one_subscriber(tx(), found.subscriber_id),
         paid_by=queries_money.paid_by(tx(), invoice_id),
         nav_current="staff.invoices",

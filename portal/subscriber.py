@@ -8,6 +8,7 @@ from flask.typing import ResponseReturnValue
 from base import calendar
 from base.money import total
 from billing import documents
+from billing.invoice_states import load_states
 from billing.invoices import Invoice, balance, load_invoice, open_invoices
 from portal import accounts, queries_account, queries_money
 from portal.accounts import Side
@@ -120,6 +121,7 @@ def invoice(invoice_id: int) -> ResponseReturnValue:
     return render_template(
         "subscriber/invoice.html",
         invoice=found,
+        state=load_states(tx(), [invoice_id], today())[invoice_id],
         paid_by=queries_money.paid_by(tx(), invoice_id),
         nav_current="subscriber.invoices",
         today=today(),

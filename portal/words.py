@@ -4,8 +4,11 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from sqlalchemy import Row
+
 from base.access import AccessLevel, Reason
 from billing.gateway.offers import methods
+from billing.invoice_states import InvoiceState, state_of
 
 WALLED, BLOCKED = AccessLevel.WALLED, AccessLevel.BLOCKED
 
@@ -62,6 +65,16 @@ JOB_STATES = {
     "dead": ("Gave up", "bad"),
 }
 ORDERS = {"none": "None", "suspended": "Suspended", "blocked": "Blocked"}
+# Of an invoice, for staff; subscribers read "Closed" where nobody waits for their money any more.
+INVOICE_STATES = {
+    InvoiceState.OPEN: ("Open", "neutral"),
+    InvoiceState.PART_PAID: ("Part paid", "notice"),
+    InvoiceState.OVERDUE: ("Overdue", "bad"),
+    InvoiceState.PAID: ("Paid", "good"),
+    InvoiceState.CANCELLED: ("Cancelled", "neutral"),
+    InvoiceState.WRITTEN_OFF: ("Written off", "notice"),
+}
+MY_INVOICE_STATES = {**INVOICE_STATES, InvoiceState.WRITTEN_OFF: ("Closed", "neutral")}
 CYCLES = {1: "month", 3: "quarter", 12: "year"}
 
 
@@ -72,13 +85,12 @@ def error_cause(code: int | None) -> str:
     return f"{ERROR_CAUSES.get(code, 'The NAS gives a reason that RFC 5176 does not name.')} ({code})"
 
 
-def invoice_state(total: int, left: int, due_on: date, today: date) -> tuple[str, str]:
-    """(word, tone) of an invoice of which `left` of `total` minor units is open."""
-    if left <= 0:
-        return "Paid", "good"
-    if due_on < today:
-        return "Overdue", "bad"
-    return ("Part paid", "notice") if left < total else ("Open", "neutral")
+def row_state(row: Row[Any], today: date) -> InvoiceState:
+    """What has become of an invoice of a list (portal.queries_money.invoices)."""
+    return state_of(
+        total=row.total_minor, open=row.open_minor, credited=row.credited_minor, written_off=row.given_up_minor,
+        due_on=row.due_on, today=today,
+    )  # fmt: skip
 
 
 def reasons(names: Sequence[str]) -> list[Reason]:

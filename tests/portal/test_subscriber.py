@@ -6,10 +6,12 @@ import pytest
 from sqlalchemy import insert
 
 from base import clock
+from base.business import load_business
 from base.database import transaction
 from base.money import Money
 from base.tables import usage_daily
 from billing import tick
+from billing.credit_notes import credit_invoice, write_off_invoice
 from billing.invoices import load_invoice, open_invoices
 from billing.payments import record_payment
 from billing.services import set_staff_order
@@ -25,8 +27,6 @@ def anna(portal):
 
 
 def pay(portal, subscriber_id, minor):
-    from base.business import load_business
-
     with transaction() as tx:
         return record_payment(
             tx,
@@ -113,6 +113,23 @@ def test_part_paid_is_said_before_the_due_date(portal, anna):
     assert ">Open<" in browser.get("/invoices").text
     pay(portal, anna, 1000)
     assert "Part paid" in browser.get("/invoices").text
+
+
+def test_an_invoice_that_was_not_paid_is_not_called_paid(portal, anna):
+    """A cancelled one is cancelled; one that was given up is closed to its subscriber, and written off to staff."""
+    with transaction() as tx:
+        business = load_business(tx, portal.vault)
+        credit_invoice(tx, portal.vault, business, "staff:1", 1, "Wrong", clock.now())
+        write_off_invoice(tx, portal.vault, business, "staff:1", 2, "Gone", clock.now())
+    mine = portal.as_subscriber("line1")
+    staff = portal.as_staff()
+    assert ">Cancelled<" in mine.get("/invoices/1").text
+    assert ">Closed<" in mine.get("/invoices/2").text
+    assert ">Written off<" in staff.get("/staff/invoices/2").text
+    for pages, given_up in ((mine.get("/invoices").text, "Closed"), (staff.get("/staff/invoices").text, "Written off")):
+        assert ">Cancelled<" in pages
+        assert f">{given_up}<" in pages
+        assert ">Paid<" not in pages
 
 
 def test_nobody_sees_what_is_not_theirs(portal, anna):
