@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from base import feed
@@ -167,11 +167,10 @@ def _write(
     feed.publish(tx, "policy", [outcome.row["service_id"] for outcome in outcomes if outcome.noticed])
 
 
-def ask_for_review(tx: Connection, plan_id: int, now: datetime) -> list[int]:
-    """Make the review of every service of a plan due now, so that the tick does what nobody else does before it."""
+def ask_for_review(tx: Connection, now: datetime, *where: ColumnElement[bool]) -> list[int]:
+    """Make the review of every `service` row due now, so that the tick does what nobody else does before it."""
     having = select(policy.c.service_id).join(service, service.c.id == policy.c.service_id)
-    ids = having.where(service.c.plan_id == plan_id).order_by(policy.c.service_id).with_for_update(of=policy)
-    found = list(tx.scalars(ids))
+    found = list(tx.scalars(having.where(*where).order_by(policy.c.service_id).with_for_update(of=policy)))
     tx.execute(
         update(policy)
         .where(policy.c.service_id == func.any(found), or_(policy.c.review_at.is_(None), policy.c.review_at > now))

@@ -17,6 +17,7 @@ from base.dictionary import BadAttribute
 from base.extras import check_extras
 from base.offers import plan
 from base.settings import settings
+from base.tables import service
 from billing.apply import ask_for_review
 from billing.deed import plan_of
 from billing.refused import Refused, need
@@ -59,7 +60,7 @@ def set_profile(tx: Connection, actor: str, plan_id: int, values: Mapping[str, A
         tx.execute(update(plan).where(plan.c.id == plan_id).values(changed))
         detail = {"name": row.name, **changed}
         trail.record(tx, actor, "plan.profile_changed", subject="plan", subject_id=plan_id, detail=detail)
-    return ask_for_review(tx, plan_id, now)
+    return ask_for_review(tx, now, service.c.plan_id == plan_id)
 
 
 def refresh_plan(

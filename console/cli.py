@@ -324,18 +324,21 @@ def business_list() -> None:
 @click.argument("value")
 def business_set(key: str, value: str) -> None:
     """Set one business setting; `-` as value reads it from standard input (for secrets)."""
-    from base.business import WrongBusinessSetting, set_business
+    from base import clock
+    from base.business import WrongBusinessSetting
     from base.crypto import open_vault
     from base.database import transaction
+    from billing.business_changes import change_business
 
     config = _ready("console")
     text = sys.stdin.readline().rstrip("\n") if value == "-" else value
     try:
         with transaction() as tx:
-            set_business(tx, open_vault(config.secret_keys), "console", **{key: text})
+            decided = change_business(tx, open_vault(config.secret_keys), "console", clock.now(), **{key: text})
     except WrongBusinessSetting as error:
         raise click.ClickException(str(error)) from None
-    click.echo(f"{key} is set.")
+    follows = f" Access is decided anew for {decided} services with the next tick, within a minute." if decided else ""
+    click.echo(f"{key} is set.{follows}")
 
 
 @main.command()

@@ -36,6 +36,8 @@ class Login:
 
     username: str
     password: str = field(repr=False)
+    port: int
+    "Where it is plugged in: the first service that had this login, also once the line is another subscriber's."
 
 
 class Network:
@@ -45,14 +47,14 @@ class Network:
         self._config, self._vault = config, vault
         self._nases: list[Nas] = []
         self._switched_on: list[threading.Event] = []
-        self._logins: dict[int, Login] = {}
+        self._logins: dict[str, Login] = {}
         self._closing = threading.Event()
 
     def look(self, engine: Engine) -> None:
         """Read the tables (and the sandbox's time with them); start what is new."""
         with transaction(engine) as tx:
             rows = tx.execute(select(nas).where(nas.c.name.startswith(DEMO)).order_by(nas.c.id)).all()
-            lines = tx.execute(select(service.c.id, service.c.login, service.c.password)).all()
+            lines = tx.execute(select(service.c.id, service.c.login, service.c.password).order_by(service.c.id)).all()
         if not self._nases:
             self._nases = [self._build(row) for row in rows]
             for each in self._nases:
@@ -60,9 +62,14 @@ class Network:
                 threading.Thread(target=self._switch_on, args=(each, self._switched_on[-1]), daemon=True).start()
         known = set(self._logins)
         if self._nases:
-            self._logins = {row.id: Login(row.login, self._vault.unlock_text(row.password)) for row in lines}
-        for service_id in self._logins.keys() - known:
-            threading.Thread(target=self._keep_online, args=(service_id,), daemon=True).start()
+            ports: dict[str, int] = {}
+            for row in lines:
+                ports.setdefault(row.login, row.id)
+            self._logins = {
+                row.login: Login(row.login, self._vault.unlock_text(row.password), ports[row.login]) for row in lines
+            }
+        for username in self._logins.keys() - known:
+            threading.Thread(target=self._keep_online, args=(username,), daemon=True).start()
 
     def close(self) -> None:
         """Switch everything off."""
@@ -99,14 +106,15 @@ class Network:
         logger().info("nas.ready", nas=fresh.identifier, address=fresh.address, kind=fresh.kind)
         switched_on.set()
 
-    def _keep_online(self, service_id: int) -> None:
+    def _keep_online(self, username: str) -> None:
         """A subscriber's router: log in, be counted, come back; ever more patiently while it is rejected."""
-        place = service_id % len(self._nases)
+        port = self._logins[username].port
+        place = port % len(self._nases)
         behind = self._nases[place]
         self._switched_on[place].wait()
-        method: Method = "chap" if service_id % 2 else "pap"
+        method: Method = "chap" if port % 2 else "pap"
         wait, pause = 0.0, FIRST_PAUSE
-        while not self._closing.wait(wait) and (login := self._logins.get(service_id)) is not None:
+        while not self._closing.wait(wait) and (login := self._logins.get(username)) is not None:
             outcome = behind.login(login.username, login.password, method, redial=False)
             if isinstance(outcome, Session):
                 while not outcome.ended.wait(outcome.interim or INTERIM):

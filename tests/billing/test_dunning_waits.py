@@ -11,6 +11,7 @@ from base.access import AccessLevel
 from base.business import load_business
 from base.database import transaction
 from billing import tick
+from billing.business_changes import change_business
 from billing.credit_notes import credit_invoice, write_off_invoice
 from billing.dunning.agenda import to_be_looked_at
 from billing.dunning.exemptions import end_exemption, exempt
@@ -22,7 +23,6 @@ from billing.dunning.promises import make_promise
 from billing.dunning.tables import promise
 from billing.dunning.window import Window
 from billing.refused import Refused
-from billing.services import set_staff_order
 from billing.settle import open_invoices
 from tests.billing.dunned import MARCH, adopt, bill, body, march, sent, tax_class_id
 from tests.billing.provider import Provider
@@ -107,10 +107,20 @@ def test_a_debt_reaches_all_services_of_the_payer_or_only_its_own(provider: Prov
     second = provider.service(subscriber_id, provider.plan(price=0), MARCH)
     provider.live(march(2), date(2026, 4, 5))
     assert (provider.level(first), provider.level(second)) == (AccessLevel.WALLED, AccessLevel.WALLED)
-    provider.set(debt_reach="service")
-    with transaction() as tx:
-        set_staff_order(tx, provider.vault, "staff:1", second, "none", "")
+    assert change(provider, debt_reach="payer") == 0, "nothing changed"
+    assert change(provider, company_name="Elsewhere") == 0, "no access rests on it"
+    assert change(provider, debt_reach="service") == 2
+    tick.run(clock.now())
     assert (provider.level(first), provider.level(second)) == (AccessLevel.WALLED, AccessLevel.FULL)
+    assert change(provider, debt_reach="payer") == 2
+    tick.run(clock.now())
+    assert (provider.level(first), provider.level(second)) == (AccessLevel.WALLED, AccessLevel.WALLED)
+
+
+def change(provider: Provider, **values: object) -> int:
+    """Change business settings as staff do; how many services are decided anew with the next tick."""
+    with transaction() as tx:
+        return change_business(tx, provider.vault, "staff:1", clock.now(), **values)
 
 
 def test_a_policy_that_cannot_be_kept_is_refused_with_a_sentence(provider: Provider):
