@@ -5,6 +5,7 @@ import io
 import subprocess
 import threading
 import time
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -13,13 +14,15 @@ from pypdf import PdfReader
 from sqlalchemy import text as sql
 from sqlalchemy.exc import DatabaseError
 
-from base.business import load_business
+from base.business import Business, load_business
 from base.calendar import Period
 from base.database import transaction
 from base.money import Money
 from billing import documents, invoices
 from billing.account_documents import Voucher, load_reminder
 from billing.credit_notes import credit_invoice
+from billing.document_samples import samples
+from billing.pages import brand_of, fill
 from billing.payments import record_payment
 from billing.qr import qr_image
 from tests.billing.provider import Provider, noon
@@ -357,3 +360,16 @@ def test_vouchers_fill_sheets_of_24(provider: Provider) -> None:
     assert "K7QP-0023" in text_of(pdf, "-l", "1")
     second = text_of(pdf, "-f", "2")
     assert ("K7QP-0024" in second, "K7QP-0023" in second, second.count("Valid until Dec 31, 2027")) == (True, False, 1)
+
+
+@pytest.mark.parametrize("lines", [17, 41])
+def test_how_to_pay_does_not_stand_alone_on_the_last_page_of_a_statement(lines: int) -> None:
+    ours = Business(bank_iban="DE89370400440532013000", bank_bic="COBADEFFXXX", support_contact="+49 40 123456")
+    values = next(each for each in samples("statement", ours) if each["statement"].owes)
+    one = values["statement"]
+    long = replace(one, lines=tuple((list(one.lines) * lines)[:lines]))
+    pages = text_of(documents.render_pdf(fill("statement", brand_of(ours), "en", **(values | {"statement": long}))))
+    last = squeeze(pages.split("\f")[-2])
+    assert pages.count("\f") > 1
+    assert "How to pay" in last
+    assert last.startswith("DATE DESCRIPTION"), last
