@@ -123,7 +123,7 @@ def invoice_reissue(number: str, reason: str) -> None:
 @click.command()
 @click.argument("number")
 @click.option("--from", "start", default=None, help="First day, such as 2027-01-01; default: the first of this year.")
-@click.option("--until", "last", default=None, help="Last day; default: today.")
+@click.option("--to", "last", default=None, help="Last day; default: today.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the PDF into this file.")
 @click.option("--mail", is_flag=True, help="Send it to the subscriber, as invoices are: by mail, on paper, or both.")
 def statement(number: str, start: str | None, last: str | None, out: Path | None, mail: bool) -> None:

@@ -97,7 +97,7 @@ def batch_add(name: str, value: str, count: int, valid_until: str | None) -> Non
 
 @batch.command("print")
 @click.argument("name")
-@click.option("-o", "out", required=True, multiple=True, type=click.Path(dir_okay=False, path_type=Path))
+@click.option("-o", "--out", required=True, multiple=True, type=click.Path(dir_okay=False, path_type=Path))
 def batch_print(name: str, out: tuple[Path, ...]) -> None:
     """Write the cards of a batch to FILE.pdf, or their codes to FILE.csv for a print shop; -o may be given for both.
 

@@ -147,6 +147,6 @@ def test_the_commands(provider: Provider) -> None:
     assert "CN-000001" in shown
     assert "no document 'INV-9'" in tollkeeper("invoice", "pdf", "INV-9", "--out", "x").stderr
     assert "not made yet" in tollkeeper("invoice", "pdf", "INV-000001", "--out", "x").stderr
-    assert "balance" in tollkeeper("statement", "00001", "--from", "2026-01-01", "--until", "2099-12-31").stdout
-    assert "comes before" in tollkeeper("statement", "00001", "--from", "2026-02-01", "--until", "2026-01-01").stderr
+    assert "balance" in tollkeeper("statement", "00001", "--from", "2026-01-01", "--to", "2099-12-31").stdout
+    assert "comes before" in tollkeeper("statement", "00001", "--from", "2026-02-01", "--to", "2026-01-01").stderr
     assert "goes out: mail" in tollkeeper("statement", "00001", "--mail").stdout
