@@ -66,15 +66,19 @@ def decimal_text(amount: Money) -> str:
     return f"{Decimal(amount.minor).scaleb(-get_currency_precision(amount.currency)):f}"
 
 
+def _example(currency: str) -> Money:
+    return Money(int("29999"[: 2 + get_currency_precision(currency)]), currency)
+
+
 def parse_money(text: str, currency: str) -> Money:
     """'29.99' or '29' as money; refuses anything finer than the currency's smallest unit."""
     try:
         value = Decimal(text.strip().replace(",", "."))
     except InvalidOperation:
-        raise ValueError(f"{text!r} is not an amount such as 29.99.") from None
+        raise ValueError(f"{text!r} is not an amount such as {decimal_text(_example(currency))}.") from None
     minor = value.scaleb(get_currency_precision(currency)) if value.is_finite() else Decimal("0.5")
     if minor != minor.to_integral_value() or abs(minor) >= 10**15:
-        raise ValueError(f"{text!r} is not an amount of {currency} such as 29.99.")
+        raise ValueError(f"{text!r} is not an amount of {currency} such as {decimal_text(_example(currency))}.")
     return Money(int(minor), currency)
 
 

@@ -165,7 +165,9 @@ def books_prove() -> None:
 @click.option("--from", "start", default=None, help="First day; default: of the month that --to lies in.")
 @click.option("--to", "last", default=None, help="Last day; default: today.")
 @click.option("--format", "form", default="csv", help="csv, beancount or hledger (csv).")
-@click.option("-o", "--out", "output", type=click.File("w", encoding="utf-8", lazy=True), default="-", help="Default: stdout.")
+@click.option(
+    "-o", "--out", "output", type=click.File("w", encoding="utf-8", lazy=True), default="-", help="Default: stdout."
+)
 def books_export(start: str | None, last: str | None, form: str, output: TextIO) -> None:
     """Write the journal, one transaction per entry."""
     from billing.export import export

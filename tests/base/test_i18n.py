@@ -83,3 +83,12 @@ def test_numbers_in_the_language(value, places, language, written):
 
 def test_months_in_the_language():
     assert [i18n.format_month(date(2026, 3, 31), each) for each in ("en", "de")] == ["Mar 2026", "März 2026"]
+
+
+@pytest.mark.parametrize(
+    ("text", "currency", "example"), [("29.999", "EUR", "29.99"), ("0.5", "JPY", "29"), ("1.2345", "KWD", "29.999")]
+)
+def test_a_wrong_amount_is_answered_with_one_that_its_currency_has(text: str, currency: str, example: str) -> None:
+    with pytest.raises(ValueError, match=f"{text}' is not an amount of {currency} such as {example}[.]$"):
+        i18n.parse_money(text, currency)
+    assert i18n.format_money(i18n.parse_money(example, currency), "en")
