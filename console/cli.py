@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from base.settings import PREFIX, Settings, WrongSetting, load
+from console.addresses import load_addresses
 from console.bank import bank
 from console.bank_mapping import mapping
 from console.billing import charge, invoice, service
@@ -71,16 +72,22 @@ def _meant_for_people() -> tuple[type[Exception], ...]:
 def main() -> None:
     """Tollkeeper: AAA and billing enforcement for internet providers."""
     gc.set_threshold(50_000)  # imports make many objects and no garbage; looking for it is a fifth of a start
-    _recognise_sandbox()
+    _recognise_sandbox(starting=click.get_current_context().invoked_subcommand == "start")
 
 
-def _recognise_sandbox() -> None:
-    """Let a command work on the pretend provider that `./run` made in this data folder without being told."""
+def _recognise_sandbox(*, starting: bool) -> None:
+    """Let a command work on the pretend provider that `./run` made in this data folder without being told.
+
+    It finds it where it was started last; a start looks at its own options instead.
+    """
     config = load()
     made_here = config.database_url is None and (config.data_dir / "sandbox").is_dir()
     if made_here and f"{PREFIX}SANDBOX" not in os.environ:
         os.environ[f"{PREFIX}SANDBOX"] = "true"
         os.environ.setdefault(f"{PREFIX}RADIUS_HOSTS", "127.0.0.1")
+        if not starting:
+            for name, value in load_addresses(config.data_dir).items():
+                os.environ.setdefault(PREFIX + name.upper(), value)
 
 
 def _process(name: str) -> Settings:

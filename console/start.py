@@ -22,6 +22,7 @@ from base.settings import PREFIX, Settings, WrongSetting, load
 from base.stop import Stop, stop_at
 from base.tables import radius_node
 from console import pretend_world
+from console.addresses import keep_addresses
 from console.ports import bind_udp, require_free_tcp
 from console.schema import migrate
 from console.supervisor import Program, Supervisor
@@ -32,12 +33,14 @@ _SHIFTED = [name for name in Settings.model_fields if name.endswith("_port")]
 def run(*, sandbox: bool, fresh: bool, yes: bool, empty: bool, port_offset: int) -> int:
     """Start everything, say where it is, and keep it running until Ctrl-C; returns the exit code."""
     began = time.monotonic()
-    config = _configure(sandbox, port_offset)
+    config, addresses = _configure(sandbox, port_offset)
     if fresh and not _start_over(config, yes):
         return 2
     config.data_dir.mkdir(parents=True, exist_ok=True)
     with _only_one(config.data_dir):
         stop = stop_at(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if config.sandbox:
+            keep_addresses(config.data_dir, addresses)
         supervisor = Supervisor(config.data_dir / "log", lambda text: click.echo(text, err=True))
         try:
             sockets = _claim_ports(config)
@@ -53,8 +56,8 @@ def run(*, sandbox: bool, fresh: bool, yes: bool, empty: bool, port_offset: int)
     return 0
 
 
-def _configure(sandbox: bool, offset: int) -> Settings:
-    """The settings of this start, put into the environment so that every child reads the same."""
+def _configure(sandbox: bool, offset: int) -> tuple[Settings, dict[str, str]]:
+    """The settings of this start, put into the environment so that every child reads the same; and what it chose."""
     if sandbox:
         os.environ.setdefault(f"{PREFIX}SANDBOX", "true")
         os.environ.setdefault(f"{PREFIX}RADIUS_HOSTS", "127.0.0.1")
@@ -69,10 +72,10 @@ def _configure(sandbox: bool, offset: int) -> Settings:
     if config.sandbox:
         changed["public_url"] = f"http://{config.web_host}:{changed.get('web_port', config.web_port)}"
         changed["smtp_url"] = f"smtp://127.0.0.1:{changed.get('sandbox_mail_port', config.sandbox_mail_port)}"
-    changed["data_dir"] = config.data_dir.resolve()
-    for name, value in changed.items():
-        os.environ[PREFIX + name.upper()] = str(value)
-    return load()
+    addresses = {name: str(value) for name, value in changed.items()}
+    for name, value in {**addresses, "data_dir": str(config.data_dir.resolve())}.items():
+        os.environ[PREFIX + name.upper()] = value
+    return load(), addresses
 
 
 def _start_over(config: Settings, yes: bool) -> bool:

@@ -108,6 +108,9 @@ def test_a_command_works_on_the_pretend_provider_without_being_told(started, tmp
     started.wait_until_up()
     result = run_once(tmp_path, "travel", "6", environment={})
     assert result.returncode == 0, result.stderr
+    linked = run_once(tmp_path, "invoice", "link", "INV-000001", environment={})
+    portal = re.search(r"Portal +(\S+)", started.output())[1]
+    assert linked.stdout.startswith(f"{portal}/p/"), "at the port that it was started with"
     assert "It is now" in result.stdout
     assert run_once(tmp_path, "bill", environment={}).returncode == 0
     refused = run_once(tmp_path, "travel", "1", environment={"TOLLKEEPER_SANDBOX": "false"})
