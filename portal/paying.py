@@ -84,7 +84,7 @@ def pay_return() -> ResponseReturnValue:
     if not SESSION_ID.fullmatch(session_id):
         abort(404)
     found = queries_money.checkout_by_session(tx(), session_id)
-    if found is None or found.state != "paid":
+    if found is None or found.state not in ("paid", "saved"):
         commit()  # so that nothing is held open while Stripe is asked
         try:
             checkout.settle(vault(), session_id)

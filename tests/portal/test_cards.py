@@ -29,7 +29,10 @@ def add_card(browser) -> None:
     answer = post(browser, "/cards/add")
     assert answer.status_code == 303
     back = click(answer.headers["Location"], CARD)
-    assert browser.get(back).status_code == 200
+    page = browser.get(back).text
+    assert "Your card is saved" in page
+    assert "on its way" not in page, "nothing was paid"
+    assert "refresh" not in page, "nothing is waited for"
     work()
 
 
