@@ -90,7 +90,8 @@ def _near_step(day: date, today: date, steps: Sequence[date]) -> tuple[date, str
         before = step - _DAY
         if before > today and abs((before - day).days) <= NEAR:
             return before, f"the day before the step of dunning on {step:%Y-%m-%d}"
-    return day, f"{(day - today).days} days after the refusal"
+    days = (day - today).days
+    return day, f"{days} {'day' if days == 1 else 'days'} after the refusal"
 
 
 def _morning(day: date, zone: ZoneInfo) -> datetime:
