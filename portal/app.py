@@ -10,6 +10,7 @@ from base.business import Business
 from base.database import DatabaseUnavailable
 from base.log import logger
 from base.settings import settings
+from billing.gateway.client import is_on_trial
 from portal import (
     at_hand,
     captive,
@@ -68,4 +69,9 @@ def _everywhere() -> dict[str, Any]:
     except (SQLAlchemyError, DatabaseUnavailable) as error:
         logger().warning("page.without_settings", path=request.path, error=type(error).__name__)
         shown = Business()
-    return {"provider_name": shown.company_name, "provider_contact": shown.support_contact, "lang": shown.language}
+    return {
+        "provider_name": shown.company_name,
+        "provider_contact": shown.support_contact,
+        "lang": shown.language,
+        "on_trial": is_on_trial(shown),
+    }

@@ -3,6 +3,7 @@
 import pytest
 from sqlalchemy import text
 
+from base.business import set_business
 from base.database import engine, transaction
 from base.settings import settings
 
@@ -140,3 +141,19 @@ def test_pages_are_not_kept_by_caches_but_the_stylesheet_may_be(portal):
     browser = portal.browser()
     assert browser.get("/login").headers["Cache-Control"] == "no-store"
     assert "no-store" not in browser.get("/static/tollkeeper.css").headers["Cache-Control"]
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ({"stripe_secret_key": "sk_test_1", "stripe_test_mode": "yes"}, True),
+        ({"stripe_secret_key": "sk_test_1", "stripe_test_mode": "no"}, False),
+        ({"stripe_secret_key": "sk_live_1", "stripe_test_mode": "yes"}, False),
+        ({"stripe_test_mode": "yes"}, False),
+    ],
+)
+def test_everybody_sees_that_a_key_for_tests_takes_no_money(portal, values, shown):
+    with transaction() as tx:
+        set_business(tx, portal.vault, "system", **values)
+    for path in ("/login", "/staff/login"):
+        assert ("No real money moves" in portal.browser().get(path).text) == shown
