@@ -40,6 +40,8 @@ from billing.dunning.rules import (
 )
 from billing.dunning.tables import dunning_notice, dunning_step
 from billing.endings import cancel
+from billing.instalments.plans import decided_payers as decided_plans
+from billing.instalments.plans import settle_plans
 from billing.links import link_to
 from billing.mail_sources import load_sources
 from billing.mail_words import Sources
@@ -85,6 +87,10 @@ def run_dunning(now: datetime) -> list[int]:
         business = load_business(tx, vault)
         today = local_date(now, business.zone)
         promised, arrived = decided_payers(tx, today), arrived_payers(tx, today)
+        planned = decided_plans(tx, today)
+
+    def settle_parts(tx: Connection, payer_ids: list[int]) -> list[int]:
+        return settle_plans(tx, vault, payer_ids, now)
 
     def settle(tx: Connection, payer_ids: list[int]) -> list[int]:
         return settle_promises(tx, vault, payer_ids, now)
@@ -96,9 +102,10 @@ def run_dunning(now: datetime) -> list[int]:
         return dun(tx, vault, payer_ids, now)
 
     try:
+        sweep("settle instalment plans", planned, settle_parts, size=CHUNK)
         sweep("settle promises", promised, settle, size=CHUNK)
         sweep("note arrived notices", arrived, note, size=CHUNK)
-    finally:  # whose promise or notice cannot be noted keeps nobody else's step back
+    finally:  # whose plan, promise or notice cannot be noted keeps nobody else's step back
         with transaction() as tx:
             due = due_payers(tx, business, now)
         done = sweep("dun", due, act, size=CHUNK)
@@ -119,6 +126,8 @@ def due_acts(payer: Payer, today: date, *, fees_wait: bool) -> list[Act]:
         return []
     acts = []
     for case in payer.cases:
+        if case.waits(today):
+            continue
         step = next_step(policy, case, today)
         costs = step is not None and step.fee is not None and not case.fee_charged
         if step is not None and not (costs and fees_wait):

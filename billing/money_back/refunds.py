@@ -10,6 +10,7 @@ from base.business import Business
 from base.calendar import local_date
 from base.crypto import Vault
 from base.money import Money, total
+from billing.cheques.waiting import is_waiting
 from billing.money_back import goes
 from billing.prepaid.renewal import renew_and_refresh
 from billing.refused import need
@@ -119,6 +120,8 @@ def checked(tx: Connection, payment_id: int, amount: Money | None, reason: str) 
     need(paid is not None, "There is no such payment.", "payment_id")
     assert paid is not None
     lock_subscribers(tx, [paid.subscriber_id])
+    late = is_waiting(tx, payment_id)
+    need(not late, f"{paid.receipt_number} is a cheque that does not count yet: reverse it instead.", "payment_id")
     left = goes.left_of(tx, paid)
     need(left, f"Nothing of {paid.receipt_number} is left: it went back already, or is disputed.", "payment_id")
     wanted = amount or left
