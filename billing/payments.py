@@ -209,7 +209,7 @@ def _row(payment_id: int, number: str, each: Incoming, author: str, now: datetim
 
 
 def _entry(payment_id: int, number: str, each: Incoming, *, waits: bool) -> Entry:
-    sides = (
+    sides: tuple[Posting, ...] = (
         Posting(ACCOUNT_OF[each.method], None, each.amount),
         Posting("customer_credit", each.subscriber_id, -each.amount),
     )

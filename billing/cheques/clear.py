@@ -103,4 +103,4 @@ def _entry(row: Row[Any], day: date) -> Entry:
         Posting(LIABILITY, row.subscriber_id, amount),
         Posting("customer_credit", row.subscriber_id, -amount),
     )
-    return Entry(day, f"Cheque {row.receipt_number} counts", f"cheque_cleared:{row.id}", postings)
+    return Entry(day, f"Cheque {row.receipt_number}", f"cheque_cleared:{row.id}", postings)

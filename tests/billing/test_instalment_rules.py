@@ -1,4 +1,4 @@
-"""How debts are spread over days, what is due of them, when a plan breaks, and which debt money pays; for all amounts."""
+"""How debts are spread over days, what is due of them, when a plan breaks, and which debt money pays."""
 
 from datetime import date, timedelta
 
