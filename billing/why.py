@@ -54,7 +54,7 @@ def explain(tx: Connection, business: Business, service_id: int, now: datetime) 
         causes=tuple(_cause(tx, business, known, reason, now) for reason in decision.reasons),
         next_at=decision.review_at,
         next=_next(business, known.facts, decision),
-        waits=(*_plans(tx, business, known.payer_id), *_cheques(tx, business, known.payer_id)),
+        waits=waits_of(tx, business, known.payer_id),
     )
 
 
@@ -100,6 +100,11 @@ def _indebted(tx: Connection, business: Business, known: Known, reason: Reason, 
         f"(dunning policy “{payer.policy.name}”).",
         case.invoice_id,
     )
+
+
+def waits_of(tx: Connection, business: Business, payer_id: int) -> tuple[str, ...]:
+    """What dunning waits for: the payer's instalment plan and cheques under way, each in a sentence."""
+    return (*_plans(tx, business, payer_id), *_cheques(tx, business, payer_id))
 
 
 def _plans(tx: Connection, business: Business, payer_id: int) -> list[str]:

@@ -41,8 +41,9 @@ EVERYTHING = [
     ("pay_card", 4000), ("dispute", 0), ("dispute_lost", 0), ("pay_cheque", 3001), ("reverse", 0), ("pay_card", 5998),
     ("card_refund", 800), ("refund_told", 0), ("refund_failed", 0), ("wait", 24), ("pay", 4001), ("move_to", 0),
     ("by_stripe", 700), ("credit", 0), ("pay_out", 77), ("pay", 5002), ("refund", 900), ("move", 50), ("write_off", 0),
-    ("recover", 1), ("dispute", 300), ("dispute_won", 0), ("wait", 24), ("plan", 1), ("cheque_days", 4),
-    ("pay_cheque", 4000), ("cheque_good", 0), ("pay_cheque", 2000), ("reverse", 0), ("wait", 24), ("plan_ends", 0),
+    ("recover", 1), ("dispute", 300), ("dispute_won", 0), *[("wait", 24)] * 4, ("plan", 0), ("plan", 1),
+    ("cheque_days", 4), ("pay_cheque", 4000), ("cheque_good", 0), ("pay_cheque", 2000), ("reverse", 0),
+    ("plan_ends", 0), ("wait", 24), ("plan_ends", 1),
 ]  # fmt: skip
 
 
