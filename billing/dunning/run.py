@@ -40,6 +40,7 @@ from billing.dunning.rules import (
 )
 from billing.dunning.tables import dunning_notice, dunning_step
 from billing.endings import cancel
+from billing.instalments.agreed import active_plans
 from billing.instalments.plans import decided_payers as decided_plans
 from billing.instalments.plans import settle_plans
 from billing.links import link_to
@@ -149,9 +150,12 @@ def dun(tx: Connection, vault: Vault, payer_ids: Sequence[int], now: datetime) -
     silent = bool(trouble(tx))
     payers = load_payers(tx, business, payer_ids, now)
     acts = {payer.id: due_acts(payer, work.today, fees_wait=silent) for payer in payers.values()}
-    owing = open_by_subscriber(tx, [payer_id for payer_id, found in acts.items() if found])
+    writing = [payer_id for payer_id, found in acts.items() if found]
+    owing, agreed = open_by_subscriber(tx, writing), active_plans(tx, writing)
     for payer_id, found in acts.items():
-        owed = total((debt.open for debt in owing.get(payer_id, [])), payers[payer_id].currency)
+        in_parts = agreed[payer_id].invoice_ids if payer_id in agreed else ()
+        demanded = (debt.open for debt in owing.get(payer_id, []) if debt.id not in in_parts)
+        owed = total(demanded, payers[payer_id].currency)
         for act in found:
             _take(work, payers[payer_id], act, owed)
     if not silent:  # a fee waits for Stripe, not for a day
