@@ -128,6 +128,10 @@ class Business:
     "Percent of the invoices that may be paid late at most."
     report_target_autopay_percent: int = field(default=30, metadata=_at_least(0))
     "Percent of the accounts that should pay by themselves at least."
+    cheque_days: int = field(default=0, metadata=_at_least(0))
+    "Days from its receipt until a cheque counts: settles invoices and restores access; 0: at once."
+    instalment_grace_days: int = field(default=3, metadata=_at_least(0))
+    "Days that a part of an instalment plan may be late before the plan breaks; a plan keeps those of its making."
     stripe_secret_key: str = field(default="", repr=False, metadata={"secret": True})
     "Secret API key of your Stripe account; empty: no card payments."
     stripe_webhook_secret: str = field(default="", repr=False, metadata={"secret": True})
@@ -137,7 +141,7 @@ class Business:
     stripe_test_mode: str = field(default="no", metadata=_one_of("no", "yes"))
     "Whether a key for tests is used although no money comes in with it; the sandbox always does."
     stripe_calls_per_second: int = field(default=20, metadata=_at_least(0))
-    "Calls to Stripe for charges per second at most, all workers together; 0: not limited."
+    "Calls to Stripe for charges, refunds and disputes per second at most, all workers together; 0: not limited."
     autopay_when: str = field(default="issue", metadata=_one_of("issue", "days", "due"))
     "When a saved card is charged: on issue of the invoice, autopay_days later, or on its due date."
     autopay_days: int = field(default=3, metadata=_at_least(0))

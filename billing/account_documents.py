@@ -8,6 +8,7 @@ from sqlalchemy import Connection, select
 from base.calendar import Period
 from base.money import Money, total
 from base.tables import subscriber
+from billing.instalments.agreed import in_plan
 from billing.ledger import statement as ledger_lines
 from billing.own_words import say
 from billing.tables import invoice, open_item
@@ -143,6 +144,7 @@ def load_reminder(
         select(invoice.c.number, invoice.c.due_on, invoice.c.total_minor, open_item.c.open_minor, open_item.c.currency)
         .join(open_item, open_item.c.invoice_id == invoice.c.id)
         .where(open_item.c.subscriber_id == subscriber_id, open_item.c.due_on < written_on + timedelta(days=due_too))
+        .where(~in_plan())  # what is paid in parts, as agreed, is not overdue
         .order_by(invoice.c.due_on, invoice.c.id)
     )
     items = tuple(

@@ -37,6 +37,7 @@ class Account:
 CHART: tuple[Account, ...] = (
     Account("cash", "Cash", "asset", "1000", "Money in the till."),
     Account("bank", "Bank", "asset", "1200", "Money received by transfer."),
+    Account("cheques", "Cheques under way", "asset", "1330", "Cheques that do not count yet: good, or bounced, later."),
     *(Account(each.account, each.name, "asset", each.code, each.holds) for each in resting_places().values()),
     Account("disputed", "Disputed card payments", "asset", "1361", "Withdrawn by Stripe until a dispute is decided."),
     Account("payouts", "Payouts on the way", "asset", "1365", "Paid out by Stripe, until the bank has it."),
@@ -44,6 +45,10 @@ CHART: tuple[Account, ...] = (
     Account(
         "customer_credit", "Customer credit", "liability", "1718",
         "Payments, top-ups and credit notes that no invoice has used yet.", personal=True,
+    ),
+    Account(
+        "cheque_credit", "Credit for cheques under way", "liability", "1719",
+        "What cheques under way will be worth once they count.", personal=True,
     ),
     Account("deposits", "Deposits", "liability", "1732", "Theirs until the service ends.", personal=True),
     Account(

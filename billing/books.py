@@ -78,8 +78,11 @@ LAWS: tuple[tuple[str, str], ...] = (
         "{number} of {amount} is applied to invoices for {applied}, has {left} left, and {gone} have gone back.",
         f"WITH used AS (SELECT payment_id, credit_note_id, sum(amount_minor) AS minor FROM allocation "  # noqa: S608
         f"  WHERE write_off_id IS NULL GROUP BY payment_id, credit_note_id), gone AS ({GONE}), "
-        "source AS (SELECT p.receipt_number AS number, p.amount_minor, u.minor AS used, o.left_minor, "
-        "  g.minor AS gone FROM payment p LEFT JOIN used u ON u.payment_id = p.id "
+        # a cheque is worth nothing before it counts, and nothing goes back of it when it bounces before
+        "source AS (SELECT p.receipt_number AS number, CASE WHEN q.state IN ('waiting', 'bounced') THEN 0 "
+        "  ELSE p.amount_minor END AS amount_minor, u.minor AS used, o.left_minor, "
+        "  CASE WHEN q.state = 'bounced' THEN 0 ELSE g.minor END AS gone "
+        "  FROM payment p LEFT JOIN used u ON u.payment_id = p.id LEFT JOIN cheque q ON q.payment_id = p.id "
         "  LEFT JOIN open_credit o ON o.payment_id = p.id LEFT JOIN gone g ON g.payment_id = p.id UNION ALL "
         "  SELECT c.number, c.total_minor, u.minor, o.left_minor, g.minor FROM credit_note c "
         "  LEFT JOIN used u ON u.credit_note_id = c.id LEFT JOIN open_credit o ON o.credit_note_id = c.id "
@@ -103,6 +106,22 @@ LAWS: tuple[tuple[str, str], ...] = (
         "  sum(amount_minor) AS minor FROM posting WHERE account = 'disputed' GROUP BY currency) "
         "SELECT currency, coalesce(i.minor, 0) AS open, coalesce(b.minor, 0) AS booked "
         "FROM item i FULL JOIN booked b USING (currency) WHERE coalesce(i.minor, 0) <> coalesce(b.minor, 0)",
+    ),
+    (
+        "Cheques under way of subscriber {number} come to {open} {currency}; the ledger holds {booked}.",
+        "WITH item AS (SELECT q.subscriber_id, p.currency, sum(p.amount_minor) AS minor FROM cheque q "
+        "  JOIN payment p ON p.id = q.payment_id WHERE q.state = 'waiting' GROUP BY 1, 2), "
+        "booked AS (SELECT subscriber_id, currency, -sum(amount_minor) AS minor FROM posting "
+        "  WHERE account = 'cheque_credit' GROUP BY 1, 2) "
+        "SELECT s.number, coalesce(i.currency, b.currency) AS currency, coalesce(i.minor, 0) AS open, "
+        "coalesce(b.minor, 0) AS booked "
+        "FROM item i FULL JOIN booked b USING (subscriber_id, currency) JOIN subscriber s ON s.id = subscriber_id "
+        "WHERE coalesce(i.minor, 0) <> coalesce(b.minor, 0)",
+    ),
+    (
+        "'cheques' holds {rest} {currency} more than subscribers' cheques under way are worth.",
+        "SELECT currency, sum(amount_minor) AS rest FROM posting WHERE account IN ('cheques', 'cheque_credit') "
+        "GROUP BY currency HAVING sum(amount_minor) <> 0",
     ),
     (
         "Invoice {number} has {applied} of another subscriber or currency, or of nothing, applied to it.",
@@ -144,13 +163,17 @@ LAWS: tuple[tuple[str, str], ...] = (
         # what was taken over from an old system is booked on the day of the move
         "  CASE WHEN series <> 'opening' THEN issued_on END AS day, total_minor AS minor "
         "  FROM invoice WHERE total_minor <> 0 UNION ALL "
-        "  SELECT 'payment:' || id, subscriber_id, received_on, -amount_minor FROM payment UNION ALL "
+        "  SELECT 'payment:' || id, subscriber_id, received_on, -amount_minor FROM payment "
+        "  WHERE NOT EXISTS (SELECT 1 FROM cheque q WHERE q.payment_id = payment.id) UNION ALL "
+        "  SELECT 'cheque_cleared:' || q.payment_id, q.subscriber_id, q.decided_on, -p.amount_minor "
+        "  FROM cheque q JOIN payment p ON p.id = q.payment_id WHERE q.state = 'cleared' UNION ALL "
         "  SELECT 'credit_note:' || id, subscriber_id, issued_on, -total_minor FROM credit_note UNION ALL "
         "  SELECT 'write_off:' || id, subscriber_id, on_day, -amount_minor FROM write_off UNION ALL "
         "  SELECT 'reinstatement:' || id, subscriber_id, on_day, amount_minor FROM reinstatement UNION ALL "
         "  SELECT 'gone_back:' || id, subscriber_id, CASE WHEN kind = 'dispute' THEN ended_on ELSE on_day END, "
         "  amount_minor - beyond_minor FROM gone_back WHERE (kind <> 'dispute' OR state = 'lost') "
-        "  AND way <> 'balance' "
+        "  AND way <> 'balance' AND NOT EXISTS (SELECT 1 FROM cheque q WHERE q.payment_id = gone_back.payment_id "
+        "  AND q.state = 'bounced') "
         "  AND amount_minor > beyond_minor UNION ALL "
         "  SELECT 'came_again:' || id, subscriber_id, ended_on, beyond_minor - amount_minor FROM gone_back "
         "  WHERE kind <> 'dispute' AND state IN ('failed', 'canceled') AND amount_minor > beyond_minor UNION ALL "
@@ -163,7 +186,7 @@ LAWS: tuple[tuple[str, str], ...] = (
         "FROM item i FULL JOIN booked b ON b.source = i.source "
         "WHERE (i.subscriber_id, coalesce(i.day, b.day), i.minor) IS DISTINCT FROM (b.subscriber_id, b.day, b.minor) "
         "AND (i.source IS NOT NULL OR b.source ~ '^(invoice|payment|credit_note|write_off|reinstatement|gone_back|"
-        "came_again|allocation):')",
+        "cheque_cleared|came_again|allocation):')",
     ),
     (
         "{service} is billed twice for {day}.",

@@ -86,7 +86,7 @@ def wished(tx: Connection, payer: Row[Any], wish: Wish) -> tuple[list[OpenInvoic
     ids = set(wish.invoice_ids)
     chosen = [each for each in open_invoices(tx, payer.id) if not ids or each.id in ids]
     need(chosen or wish.amount, "There is nothing to pay.", "invoice_id")
-    amount = wish.amount or total((each.open for each in chosen), payer.currency)
+    amount = total((each.open for each in chosen), payer.currency) if wish.amount is None else wish.amount
     need(amount.currency == payer.currency, f"The subscriber pays in {payer.currency}.", "amount")
     need(amount.minor > 0, "A payment is more than nothing.", "amount")
     return chosen, amount

@@ -32,6 +32,8 @@ class Owed:
     "'reduce_on', 'wall_on': days that hold only for whom debt has brought there already (dunning.rules.mark_lapsed)."
     walled: bool = False
     "It has walled a service in before, and a promise or an exemption may have let it out since."
+    waits_until: date | None = None
+    "First day on which no cheque under way would pay it: until then it takes nothing more away."
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,10 +180,13 @@ def _days(debt: Debt, what: str, level: AccessLevel) -> list[date]:
         day: date | None = getattr(each, what)
         if day is None:
             continue
-        if each.walled or debt.already >= level:
+        waits = day if each.waits_until is None else max(day, each.waits_until)
+        if debt.already >= level:
             found.append(day)
+        elif each.walled:
+            found.append(waits)
         elif what not in each.lapsed and debt.enough_since is not None:
-            found.append(max(day, debt.enough_since + timedelta(days=1)))
+            found.append(max(waits, debt.enough_since + timedelta(days=1)))
     return found
 
 

@@ -105,6 +105,7 @@ def _receipts() -> list[Receipt]:
     return [
         Receipt("R-000009", date(2026, 12, 1), "transfer", _eur(8000), BUYER, settled),
         Receipt("R-000010", date(2026, 12, 1), "cash", _eur(500), COMPANY, ()),
+        Receipt("R-000011", date(2026, 12, 1), "cheque", _eur(500), COMPANY, (), date(2026, 12, 8)),
     ]
 
 

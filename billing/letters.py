@@ -104,10 +104,14 @@ def receipt_letter(
     amount: Money,
     settled: Sequence[tuple[str, Money]],
     owed: Money,
+    counts_on: date | None = None,
     language: str | None = None,
     sources: Sources | None = None,
 ) -> Letter:
-    """Money has arrived: what it settled, as (invoice number, amount), and what is owed now (negative: credit)."""
+    """Money has arrived: what it settled, as (invoice number, amount), and what is owed now (negative: credit).
+
+    `counts_on`: it is a cheque that settles nothing before that day.
+    """
     return write(
         "receipt",
         business,
@@ -118,6 +122,7 @@ def receipt_letter(
         received_on=received_on,
         amount=amount,
         settled=[{"number": number, "amount": part} for number, part in settled],
+        counts_on=counts_on,
         owed=owed,
         nothing=Money(0, amount.currency),
     )

@@ -91,7 +91,7 @@ def _known(tx: Connection, who: Row[Any], kind: str) -> Mapping[str, Any]:
     elif kind == "statement":
         today = clock.now().date()
         found |= {"closing": found["owed"], "period": Period(today.replace(month=1, day=1), today + timedelta(days=1))}
-    elif kind not in ("welcome", "suspended", "restored"):
+    elif kind not in ("welcome", "suspended", "restored", "instalment_plan"):
         found |= _last_invoice(tx, who.id)
     if kind in ("card_failed", "promise_accepted"):
         found["amount"] = found["owed"]

@@ -55,6 +55,7 @@ _RECEIPT = {
     "received_on": date(2026, 3, 20),
     "amount": Money(10000, "EUR"),
     "settled": [{"number": "INV-000007", "amount": Money(9599, "EUR")}],
+    "counts_on": None,
     "owed": Money(-401, "EUR"),
     "nothing": _NOTHING,
 }
@@ -87,6 +88,17 @@ _ACCESS = {
 }
 _SAID = "There was not enough money on your card. We will try again."
 _CARD = {**_WHO, "card": "Visa … 4242"}
+_PLAN = {
+    **_WHO,
+    "numbers": ["INV-000007", "INV-000008"],
+    "total": Money(9599, "EUR"),
+    "parts": [
+        {"due_on": date(2026, 4, 10), "amount": Money(4800, "EUR")},
+        {"due_on": date(2026, 5, 10), "amount": Money(4799, "EUR")},
+    ],
+    "grace_days": 3,
+    "card": "Visa … 4242",
+}
 _BACK = {
     **_WHO,
     "what": "refund",
@@ -108,7 +120,11 @@ SAMPLES: dict[str, tuple[dict[str, Any], ...]] = {
         {**_INVOICE, "charge": _CHARGED},
         {**_INVOICE, "open": Money(500, "EUR")}, {**_INVOICE, "open": _NOTHING, "taxes": []},
     ),
-    "receipt": (_RECEIPT, {**_RECEIPT, "owed": _NOTHING}, {**_RECEIPT, "owed": Money(100, "EUR"), "settled": []}),
+    "receipt": (
+        _RECEIPT,
+        {**_RECEIPT, "owed": _NOTHING},
+        {**_RECEIPT, "owed": Money(100, "EUR"), "settled": [], "counts_on": date(2026, 3, 27)},
+    ),
     "credit_note": (
         _CREDIT_NOTE, {**_CREDIT_NOTE, "owed": Money(-348, "EUR"), "taxes": []}, {**_CREDIT_NOTE, "owed": _NOTHING},
     ),
@@ -125,6 +141,7 @@ SAMPLES: dict[str, tuple[dict[str, Any], ...]] = {
     ),
     "card_expiring": ({**_CARD, "expires": "04/2026"},),
     "promise_accepted": ({**_WHO, "amount": Money(9599, "EUR"), "until": date(2026, 4, 10)},),
+    "instalment_plan": (_PLAN, {**_PLAN, "card": None, "grace_days": 1}),
     "money_back": (
         _BACK,
         {**_BACK, "way": "cash", "reopened": [], "owed": _NOTHING},

@@ -24,8 +24,8 @@ from base.log import alarm
 FOLDER = Path(__file__).parent / "templates" / "mail"
 KINDS = (
     "welcome", "invoice", "credit_note", "receipt", "statement", "due_notice", "reminder_1", "reminder_2",
-    "final_notice", "suspended", "restored", "card_failed", "card_expiring", "promise_accepted", "money_back",
-    "usage_80", "usage_100",
+    "final_notice", "suspended", "restored", "card_failed", "card_expiring", "promise_accepted",
+    "instalment_plan", "money_back", "usage_80", "usage_100",
 )  # fmt: skip
 Sources = Mapping[tuple[str, str], str]
 "The operator's templates by kind and language; see billing.mail_sources."

@@ -10,6 +10,7 @@ SENTENCES = (
     "Invoice %(number)s, taken over",
     "Invoice %(number)s",
     "Payment %(receipt)s",
+    "Cheque %(receipt)s",
     "Credit note %(note)s for invoice %(number)s",
     "Credit taken over",
     "Written off: invoice %(number)s",

@@ -1,6 +1,6 @@
 """Money received: recorded once, applied to what is open, booked, receipted, and felt by access in the same commit."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -16,6 +16,8 @@ from base.i18n import format_money
 from base.money import Money
 from base.tables import service, subscriber, trail
 from billing.apply import refresh_access
+from billing.cheques.waiting import counts_on, note_waiting
+from billing.cheques.waiting import sides as cheque_sides
 from billing.clearing.till import need_open_till
 from billing.gateway.offers import methods
 from billing.ledger import Entry, Posting, post_all, receivables
@@ -77,7 +79,8 @@ def record_payment(
     """Record money from a subscriber and everything that follows from it; the caller commits.
 
     The money goes to the open invoices named in `invoice_ids`, then to the one due first, then to what was written off
-    of those named; what is left over is credit that the next invoice uses. A `gateway_id` (Stripe's pi_…) is recorded
+    of those named; what is left over is credit that the next invoice uses. A cheque may count only after `cheque_days`
+    (billing.cheques). A `gateway_id` (Stripe's pi_…) is recorded
     once: the second time nothing happens. It came in on `received_on` (default: today). Raises services.Refused when
     the amount, its currency or the method cannot be, its month is closed in the books, or the gateway id came before
     with another payer or amount.
@@ -113,12 +116,12 @@ def record_payments(
     ids = take_ids(tx, payment, len(incoming))
     numbers = [f"R-{number:06d}" for number in next_numbers(tx, "receipt", len(incoming))]
     recorded = list(zip(ids, numbers, incoming, strict=True))
+    days = {each[0]: counts_on(business, each[2].method, each[2].received_on, today) for each in recorded}
+    waits = {payment_id: day for payment_id, day in days.items() if day is not None}
     copy_rows(tx, payment, [_row(*each, author, now) for each in recorded])
-    post_all(tx, [_entry(*each) for each in recorded])
-    add_credits(tx, [(each.subscriber_id, each.amount, payment_id) for payment_id, _, each in recorded])
-    apply_credits(tx, who, now, today, prefer={each for one in incoming for each in one.invoice_ids})
-    for one in incoming:
-        recover_named(tx, author, one.subscriber_id, one.invoice_ids, now, today)
+    post_all(tx, [_entry(*each, waits=each[0] in waits) for each in recorded])
+    late = [(id_, each.subscriber_id, waits[id_], each.invoice_ids) for id_, _, each in recorded if id_ in waits]
+    note_waiting(tx, late)
     deeds = [
         {
             "at": clock.now(), "actor": author, "act": "payment.recorded", "subject": "subscriber",
@@ -130,15 +133,47 @@ def record_payments(
         for payment_id, _, each in recorded
     ]  # fmt: skip
     copy_rows(tx, trail, deeds)
-    paid_by = dict(zip(who, ids, strict=True))
+    touched = use(tx, vault, business, recorded, author=author, now=now, waits=waits)
+    papers = {f"document:receipt:{payment_id}": {"kind": "receipt", "id": payment_id} for payment_id in ids}
+    jobs.enqueue_all(tx, jobs.Kind.RENDER_DOCUMENT, papers)
+    tell(tx, business, recorded, waits)
+    refresh_access(tx, vault, list(touched), now, because=touched, renewed=True)
+    return ids
+
+
+def use(
+    tx: Connection, vault: Vault, business: Business, came: Sequence[tuple[int, str, Incoming]], *, author: str,
+    now: datetime, waits: Collection[int] = (),
+) -> dict[int, str]:  # fmt: skip
+    """Have recorded money, as (payment, receipt number, money), settle what is open, and renew what it pays for.
+
+    What `waits` (payments) is only under way. Returns the services whose access is to be refreshed, with the cause.
+    """
+    today = local_date(now, business.zone)
+    who = [each.subscriber_id for _, _, each in came]
+    counts = [each for each in came if each[0] not in waits]
+    add_credits(tx, [(each.subscriber_id, each.amount, payment_id) for payment_id, _, each in counts])
+    apply_credits(tx, who, now, today, prefer={each for _, _, one in counts for each in one.invoice_ids})
+    for _, _, one in counts:
+        recover_named(tx, author, one.subscriber_id, one.invoice_ids, now, today)
+    paid_by = {each.subscriber_id: payment_id for payment_id, _, each in came}
     query = select(service.c.id, service.c.payer_id).where(service.c.payer_id == func.any(who)).order_by(service.c.id)
     touched = {row.id: f"payment:{paid_by[row.payer_id]}" for row in tx.execute(query)}
     renew(tx, vault, business, list(touched), now)
-    papers = {f"document:receipt:{payment_id}": {"kind": "receipt", "id": payment_id} for payment_id in ids}
-    jobs.enqueue_all(tx, jobs.Kind.RENDER_DOCUMENT, papers)
-    settled, owed, sources = _settled(tx, ids), receivables(tx, who), load_sources(tx)
+    return touched
+
+
+def tell(
+    tx: Connection, business: Business, came: Sequence[tuple[int, str, Incoming]], waits: Mapping[int, date], *,
+    again: bool = False,
+) -> None:  # fmt: skip
+    """Write of each payment what came in and what it settled; `waits`: from when on it counts; `again`: now it does."""
+    who = [each.subscriber_id for _, _, each in came]
+    payers = {row.id: row for row in tx.execute(select(subscriber).where(subscriber.c.id == func.any(who)))}
+    settled, owed = _settled(tx, [payment_id for payment_id, _, _ in came]), receivables(tx, who)
+    sources = load_sources(tx)
     letters = []
-    for payment_id, number, each in recorded:
+    for payment_id, number, each in came:
         payer = payers[each.subscriber_id]
         letter = receipt_letter(
             business,
@@ -148,14 +183,13 @@ def record_payments(
             amount=each.amount,
             settled=settled.get(payment_id, []),
             owed=owed[each.subscriber_id],
+            counts_on=waits.get(payment_id),
             language=payer.language,
             sources=sources,
         )
-        key = f"receipt:{payment_id}"
-        letters.append(Outgoing(payer.id, "receipt", key, letter.subject, letter.body, awaits_paper=True))
+        key = f"receipt_counts:{payment_id}" if again else f"receipt:{payment_id}"
+        letters.append(Outgoing(payer.id, "receipt", key, letter.subject, letter.body, awaits_paper=not again))
     queue_all(tx, business, letters)
-    refresh_access(tx, vault, list(touched), now, because=touched, renewed=True)
-    return ids
 
 
 def _row(payment_id: int, number: str, each: Incoming, author: str, now: datetime) -> dict[str, Any]:
@@ -174,11 +208,13 @@ def _row(payment_id: int, number: str, each: Incoming, author: str, now: datetim
     }
 
 
-def _entry(payment_id: int, number: str, each: Incoming) -> Entry:
-    sides = (
+def _entry(payment_id: int, number: str, each: Incoming, *, waits: bool) -> Entry:
+    sides: tuple[Posting, ...] = (
         Posting(ACCOUNT_OF[each.method], None, each.amount),
         Posting("customer_credit", each.subscriber_id, -each.amount),
     )
+    if waits:
+        sides = cheque_sides(each.subscriber_id, each.amount)
     return Entry(each.received_on, f"Payment {number}", f"payment:{payment_id}", sides)
 
 

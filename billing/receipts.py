@@ -7,6 +7,7 @@ from sqlalchemy import BigInteger, Connection, func, select
 
 from base.money import Money, total
 from base.tables import subscriber
+from billing.cheques.tables import cheque
 from billing.tables import allocation, invoice, payment
 
 
@@ -31,18 +32,23 @@ class Receipt:
     buyer: dict[str, str]
     "name, address (several lines), number (of the account): as they are now."
     settled: tuple[Settled, ...]
+    counts_on: date | None = None
+    "A cheque that settles nothing before that day."
 
     @property
     def credit(self) -> Money:
-        """What no invoice has used yet."""
+        """What no invoice has used yet; nothing of a cheque that does not count yet."""
+        if self.counts_on is not None:
+            return Money(0, self.amount.currency)
         return self.amount - total((each.amount for each in self.settled), self.amount.currency)
 
 
 def load_receipt(tx: Connection, payment_id: int) -> Receipt | None:
     """The receipt of one payment; None when there is no such payment."""
     row = tx.execute(
-        select(payment, subscriber.c.name, subscriber.c.address, subscriber.c.number)
+        select(payment, subscriber.c.name, subscriber.c.address, subscriber.c.number, cheque.c.counts_on)
         .join(subscriber, subscriber.c.id == payment.c.subscriber_id)
+        .outerjoin(cheque, (cheque.c.payment_id == payment.c.id) & (cheque.c.state == "waiting"))
         .where(payment.c.id == payment_id)
     ).one_or_none()
     if row is None:
@@ -64,4 +70,5 @@ def load_receipt(tx: Connection, payment_id: int) -> Receipt | None:
         amount=Money(row.amount_minor, row.currency),
         buyer={"name": row.name, "address": row.address, "number": row.number},
         settled=tuple(Settled(each.number, each.issued_on, Money(each.minor, row.currency)) for each in settled),
+        counts_on=row.counts_on,
     )

@@ -18,6 +18,7 @@ from base.money import Money
 from base.tables import subscriber
 from billing.allocation import OpenInvoice, allocate
 from billing.collect.cases import end_settled
+from billing.instalments.agreed import agreed_by
 from billing.ledger import Entry, Posting, post_all
 from billing.tables import allocation, credit_note, invoice, invoice_line, open_credit, open_item
 
@@ -135,11 +136,13 @@ def apply_credits(
     """Use all credit for what is open, invoices of `prefer` first, booked on `day`; the subscribers are locked."""
     credits = credits_by_subscriber(tx, subscriber_ids)
     used: list[tuple[int, Credit, int, Money]] = []
+    agreed = agreed_by(tx, list(credits), day) if credits else {}
     for subscriber_id, invoices in open_by_subscriber(tx, list(credits)).items():
         remaining = {each.id: each for each in invoices}
         # a credit note settles its own invoice, even where older credit waits
         for credit in sorted(credits[subscriber_id], key=lambda each: remaining.keys().isdisjoint(each.prefer)):
-            for invoice_id, part in allocate(credit.left, remaining.values(), credit.prefer or prefer):
+            wanted, plan = credit.prefer or prefer, agreed.get(subscriber_id)
+            for invoice_id, part in allocate(credit.left, remaining.values(), wanted, plan):
                 each = remaining[invoice_id]
                 remaining[invoice_id] = replace(each, open=each.open - part)
                 used.append((subscriber_id, credit, invoice_id, part))
@@ -226,6 +229,16 @@ def take_back(tx: Connection, source: Row[Any], amount: Money, now: datetime, da
         ],
     )
     return [each for each in ids if each not in before]
+
+
+def due_anew(tx: Connection, invoice_ids: Collection[int], day: date) -> list[int]:
+    """Have those of these invoices that are open be due on `day`, or later where they are; returns them.
+
+    No card is charged for them by itself: nobody agreed to that.
+    """
+    own = open_item.c.invoice_id == func.any(list(invoice_ids))
+    values = {"due_on": func.greatest(open_item.c.due_on, day), "reopened": True}
+    return sorted(tx.scalars(update(open_item).where(own).values(**values).returning(open_item.c.invoice_id)))
 
 
 def spend_credit(tx: Connection, amount: Money, **source: int) -> None:

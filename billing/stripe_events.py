@@ -70,6 +70,7 @@ EVENTS: dict[str, Act] = {
     "refund.created": _refund,
     "refund.updated": _refund,
     "refund.failed": _refund,
+    "charge.refund.updated": _refund,  # all that accounts of older API versions send when one fails later
     "charge.refunded": _refunded,
     "charge.dispute.created": _dispute,
     "charge.dispute.updated": _dispute,

@@ -166,7 +166,8 @@ open_item = Table(
     Column("open_minor", BigInteger, nullable=False),
     Column("currency", Text, nullable=False),
     Column("dunned", Boolean, nullable=False, server_default="true"),  # no dunning for an invoice of fees alone
-    # it had been settled, and the money went back: due from then on, and no card is charged for it by itself
+    # it had been settled, and the money went back, or an instalment plan for it is over: due from then on, and no card
+    # is charged for it by itself
     Column("reopened", Boolean, nullable=False, server_default="false"),
 )
 

@@ -18,6 +18,7 @@ from base.tables import service
 from billing.apply import due_for_review
 from billing.chain import seal_due
 from billing.changes import due_switches, switch_plans
+from billing.cheques.clear import count_due
 from billing.collect.sweep import run as collect_due
 from billing.dunning.arrivals import hold_returned
 from billing.dunning.run import run_dunning
@@ -47,7 +48,7 @@ class Ticked:
 
 
 def run(now: datetime) -> Ticked:
-    """Renew, switch, move, return, skip, issue, dun, review, skip, collect, seal, in this order.
+    """Count cheques, renew, switch, move, return, skip, issue, dun, review, skip, collect, seal, in this order.
 
     A failure keeps no other step back. Raises ExceptionGroup at the end when a step left something undone.
     """
@@ -60,6 +61,7 @@ def run(now: datetime) -> Ticked:
             failures.append(error)
             return []
 
+    attempt(count_due)  # money first: it may renew, settle and restore
     attempt(renew_due)
     attempt(switch_due)
     attempt(move_due)

@@ -27,19 +27,26 @@ from billing.apply import refresh_access
 from billing.bill_holds import end_holds, hold_back
 from billing.bill_runs import sentence_of
 from billing.changes import due_switches, switch_plans
+from billing.cheques.clear import count_for
+from billing.cheques.tables import cheque
 from billing.collect.cases import owed_by
+from billing.collect.parts import open_parts
 from billing.collect.tables import collection
 from billing.dunning.arrivals import note_arrivals
 from billing.dunning.promises import settle_promises
 from billing.dunning.run import dun
 from billing.dunning.tables import dunning_look, dunning_notice, promise
 from billing.endings import due_deposits, return_deposits
+from billing.instalments.agreed import in_plan, load_plans
+from billing.instalments.plans import settle_plans
+from billing.instalments.rules import left_of
+from billing.instalments.tables import instalment_plan
 from billing.issue import due_subscribers, issue_for_subscribers
 from billing.prepaid.renewal import due_for_renewal, renew_and_refresh
 from billing.refused import need
 from billing.run_tables import bill_hold
 from billing.settle import lock_subscribers
-from billing.tables import charge, invoice, message, open_item
+from billing.tables import charge, invoice, message, open_item, payment
 from billing.walled import WALLED, skip_for_payers
 
 # Payers to a transaction, for tomorrow and for a day further ahead: their rows are locked while it lasts.
@@ -53,7 +60,7 @@ class Item:
     """One thing that will happen."""
 
     kind: str
-    "invoice, charge, fee, mail, suspend, slow, restore or end."
+    "invoice, charge, fee, mail, cheque (it counts), part (of a plan), broken (plan), suspend, slow, restore or end."
     number: str
     "Of the account."
     name: str
@@ -120,9 +127,11 @@ def _concerned(tx: Connection, business: Business, day: date) -> list[int]:
         .where((policy.c.review_at < end) | (policy.c.level > int(AccessLevel.FULL)))
     )
     dunned = select(open_item.c.subscriber_id).where(open_item.c.due_on <= day)
+    planned = select(instalment_plan.c.subscriber_id).where(instalment_plan.c.state == "active")
+    covered = select(cheque.c.subscriber_id).where(cheque.c.state == "waiting", cheque.c.counts_on <= day)
     promised = select(promise.c.subscriber_id).where(promise.c.state == "open")
     charged = select(collection.c.subscriber_id).where(collection.c.state == "waiting", collection.c.next_try_at < end)
-    found = set(tx.scalars(union(switching, reviewed, dunned, promised, charged)))
+    found = set(tx.scalars(union(switching, reviewed, dunned, planned, covered, promised, charged)))
     return sorted(found | set(due_subscribers(tx, day, business.issue_days_before)))
 
 
@@ -150,7 +159,7 @@ def _play(vault: Vault, payers: Sequence[int], day: date) -> list[Item]:
                 before = _marks(tx)
             with clock.standing(instant):
                 _tick(tx, vault, business, payers, instant)
-        return _gather(tx, payers, before) + _charges(tx, payers, now, day, zone)
+        return _gather(tx, payers, before) + _charges(tx, payers, now, day, zone) + _parts(tx, payers, day)
 
 
 def _shadow_numbers(tx: Connection) -> None:
@@ -189,7 +198,7 @@ def _wanted(tx: Connection, business: Business, payers: Sequence[int], now: date
         charge.c.dropped_at.is_(None),
         charge.c.bill_on <= today,
     )
-    owing = (open_item.c.subscriber_id == func.any(ids), open_item.c.dunned)
+    owing = (open_item.c.subscriber_id == func.any(ids), open_item.c.dunned, ~in_plan())
     later = exists().where(dunning_look.c.invoice_id == open_item.c.invoice_id, dunning_look.c.look_on > today)
     awaited = (
         dunning_notice.c.invoice_id == open_item.c.invoice_id,
@@ -197,6 +206,9 @@ def _wanted(tx: Connection, business: Business, payers: Sequence[int], now: date
         dunning_notice.c.withdrawn_at.is_(None),
     )
     parts = {
+        "cheque": exists().where(
+            cheque.c.subscriber_id == func.any(ids), cheque.c.state == "waiting", cheque.c.counts_on <= today
+        ),
         "renew": exists().where(theirs, service.c.paid_until <= now),
         "end": exists().where(theirs, service.c.ends_on == today),
         "switch": exists().where(service_plan.c.service_id.in_(mine), service_plan.c.from_on == today),
@@ -210,6 +222,7 @@ def _wanted(tx: Connection, business: Business, payers: Sequence[int], now: date
             exists().where(bill_hold.c.subscriber_id == func.any(ids)),
         ),
         "promise": exists().where(promise.c.subscriber_id == func.any(ids), promise.c.state == "open"),
+        "plan": exists().where(instalment_plan.c.subscriber_id == func.any(ids), instalment_plan.c.state == "active"),
         "arrive": exists().where(*owing, *awaited),
         "dun": exists().where(*owing, open_item.c.due_on <= today, ~later),
         "review": exists().where(policy.c.service_id.in_(mine), policy.c.review_at <= now),
@@ -224,6 +237,8 @@ def _tick(tx: Connection, vault: Vault, business: Business, payers: Sequence[int
     if not wanted:
         return
     services = list(tx.scalars(select(service.c.id).where(service.c.payer_id == func.any(list(payers)))))
+    if "cheque" in wanted:
+        count_for(tx, vault, payers, now)
     if "renew" in wanted:
         renew_and_refresh(tx, vault, due_for_renewal(tx, now, of=services), now, because="time")
     if "switch" in wanted:
@@ -235,6 +250,8 @@ def _tick(tx: Connection, vault: Vault, business: Business, payers: Sequence[int
         skip_for_payers(tx, vault, business, payers, now)
     if wanted & {"bill", "switch", "skip"}:
         _issue(tx, vault, business, payers, now)
+    if "plan" in wanted:
+        settle_plans(tx, vault, payers, now)
     if "promise" in wanted:
         settle_promises(tx, vault, payers, now)
     if "arrive" in wanted:
@@ -249,6 +266,8 @@ def _tick(tx: Connection, vault: Vault, business: Business, payers: Sequence[int
         _issue(tx, vault, business, payers, now)  # fees of the next minute
     if "skip" in wanted:
         skip_for_payers(tx, vault, business, payers, now)
+    if "plan" in wanted:
+        open_parts(tx, business, payers, now)
     mine = message.c.subscriber_id == func.any(list(payers))
     tx.execute(update(message).where(mine, message.c.state == "queued").values(state="sent", sent_at=now))
 
@@ -299,6 +318,30 @@ def _charges(tx: Connection, payers: Sequence[int], now: datetime, day: date, zo
     if local_date(now, zone) != day:  # what is due before is tried before
         query = query.where(collection.c.next_try_at >= local_midnight(day, zone))
     return [Item("charge", row.number, row.name, "", owed_by(tx, row.id, row.currency)[0]) for row in tx.execute(query)]
+
+
+def _parts(tx: Connection, payers: Sequence[int], day: date) -> list[Item]:
+    """What of instalment plans is to be paid on a day, which plans break, and which cheques count."""
+    own = instalment_plan.c.subscriber_id == func.any(list(payers))
+    query = select(subscriber).where(subscriber.c.id == func.any(list(payers)))
+    who = {row.id: row for row in tx.execute(query)}
+    items = []
+    for each in load_plans(tx, own, or_(instalment_plan.c.state == "active", instalment_plan.c.decided_on == day)):
+        payer = who[each.subscriber_id]
+        if each.state == "broken":
+            items.append(Item("broken", payer.number, payer.name, "", each.open))
+        for place, left in enumerate(left_of(each.parts, each.open)):
+            if each.state == "active" and left and each.parts[place].due_on == day:
+                items.append(Item("part", payer.number, payer.name, f"{place + 1} of {len(each.parts)}", left))
+    counted = (
+        select(payment, cheque.c.counts_on)
+        .join(cheque, cheque.c.payment_id == payment.c.id)
+        .where(cheque.c.subscriber_id == func.any(list(payers)), cheque.c.counts_on == day, cheque.c.state == "cleared")
+    )
+    for row in tx.execute(counted):
+        payer, amount = who[row.subscriber_id], Money(row.amount_minor, row.currency)
+        items.append(Item("cheque", payer.number, payer.name, row.receipt_number, amount))
+    return items
 
 
 def _changes(tx: Connection, payers: Sequence[int], before: dict[str, int]) -> list[Item]:

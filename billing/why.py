@@ -12,9 +12,12 @@ from base.calendar import local_midnight
 from base.i18n import format_date, format_instant, format_money, format_octets
 from base.offers import skipped_period
 from base.tables import service, trail
+from billing.cheques.waiting import waiting_of
 from billing.decide import Facts, decide_access
 from billing.dunning.cases import load_payers
 from billing.facts import Known, load_facts
+from billing.instalments.agreed import active_plans
+from billing.instalments.rules import breaks_on, left_of, next_part
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,8 @@ class Explanation:
     "When time alone will change it (UTC)."
     next: str
     "What will happen then, in a sentence; empty when nothing will."
+    waits: tuple[str, ...] = ()
+    "Instalment plans and cheques under way that dunning waits for, each in a sentence."
 
 
 def explain(tx: Connection, business: Business, service_id: int, now: datetime) -> Explanation:
@@ -49,6 +54,7 @@ def explain(tx: Connection, business: Business, service_id: int, now: datetime) 
         causes=tuple(_cause(tx, business, known, reason, now) for reason in decision.reasons),
         next_at=decision.review_at,
         next=_next(business, known.facts, decision),
+        waits=waits_of(tx, business, known.payer_id),
     )
 
 
@@ -94,6 +100,38 @@ def _indebted(tx: Connection, business: Business, known: Known, reason: Reason, 
         f"(dunning policy “{payer.policy.name}”).",
         case.invoice_id,
     )
+
+
+def waits_of(tx: Connection, business: Business, payer_id: int) -> tuple[str, ...]:
+    """What dunning waits for: the payer's instalment plan and cheques under way, each in a sentence."""
+    return (*_plans(tx, business, payer_id), *_cheques(tx, business, payer_id))
+
+
+def _plans(tx: Connection, business: Business, payer_id: int) -> list[str]:
+    """What is agreed with the payer, and when that would break."""
+    language, found = business.language, []
+    for plan in active_plans(tx, [payer_id]).values():
+        place, breaks = next_part(plan.parts, plan.open), breaks_on(plan.parts, plan.open, plan.grace_days)
+        if place is None or breaks is None:
+            continue
+        left, part = left_of(plan.parts, plan.open)[place], plan.parts[place]
+        found.append(
+            f"{', '.join(plan.numbers)} is paid in {len(plan.parts)} parts, agreed by {plan.author} on "
+            f"{format_date(plan.made_on, language)}: {format_money(plan.open, language)} is open, the next "
+            f"{format_money(left, language)} on {format_date(part.due_on, language)}. Dunning waits; the plan breaks "
+            f"on {format_date(breaks, language)} unless that is paid."
+        )
+    return found
+
+
+def _cheques(tx: Connection, business: Business, payer_id: int) -> list[str]:
+    """Cheques under way, and when they count."""
+    language = business.language
+    return [
+        f"The cheque {each.receipt} of {format_money(each.amount, language)} counts on "
+        f"{format_date(each.counts_on, language)}. What it pays in full takes no further step until then."
+        for each in waiting_of(tx, [payer_id]).get(payer_id, [])
+    ]
 
 
 def _pause(tx: Connection, facts: Facts) -> Row[Any] | None:

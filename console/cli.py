@@ -19,16 +19,18 @@ from console.clearing import cashier, clearing, worklist
 from console.documents import logo, template
 from console.dunning import dunning, promise
 from console.imports import imports
+from console.instalments import instalment
 from console.invoices import statement
 from console.mail import mail
 from console.money_back import dispute, refund, reverse
 from console.offers import coupon, plan, product, tax
 from console.outage import outage
+from console.payments import payment
 from console.prepaid import prepaid, voucher
 from console.preview import preview
 from console.reports import report
 from console.stripe import stripe
-from console.subscribers import payment, subscriber
+from console.subscribers import subscriber
 
 
 class Group(click.Group):
@@ -379,9 +381,9 @@ def story(as_json: bool) -> None:
 
 
 for command in (
-    bank, bill, books, card, cashier, charge, clearing, collect, coupon, dispute, dunning, imports, invoice, logo, mail,
-    outage, payment, plan, prepaid, preview, product, promise, refund, report, reverse, service, statement, stripe,
-    subscriber, tax, template, voucher, worklist,
+    bank, bill, books, card, cashier, charge, clearing, collect, coupon, dispute, dunning, imports, instalment, invoice,
+    logo, mail, outage, payment, plan, prepaid, preview, product, promise, refund, report, reverse, service, statement,
+    stripe, subscriber, tax, template, voucher, worklist,
 ):  # fmt: skip
     main.add_command(command)
 bank.add_command(mapping)

@@ -1,10 +1,9 @@
 """`tollkeeper refund`, `reverse` and `dispute`: money that goes back. Payments are named by their receipt number."""
 
-from typing import Any
-
 import click
 
-from console.desk import ACTOR, desk_of_console, find_subscriber, one
+from console.desk import ACTOR, desk_of_console, find_subscriber
+from console.payments import find_payment
 
 
 @click.group()
@@ -24,7 +23,7 @@ def refund_payment(receipt: str, amount: str | None, way: str, reason: str) -> N
     from billing.money_back.refunds import refund_by_hand
 
     with desk_of_console() as desk:
-        paid = _payment(desk, receipt)
+        paid = find_payment(desk, receipt)
         wanted = None if amount is None else desk.money(amount, paid.currency)
         if way == "card":
             refund_to_card(desk.tx, desk.business, desk.vault, ACTOR, paid.id, wanted, reason, clock.now())
@@ -79,7 +78,7 @@ def reverse(receipt: str, reason: str, fee: str | None, account: str | None) -> 
     from billing.money_back.reversals import reverse_payment
 
     with desk_of_console() as desk:
-        paid = _payment(desk, receipt)
+        paid = find_payment(desk, receipt)
         reverse_payment(
             desk.tx,
             desk.vault,
@@ -110,12 +109,3 @@ def dispute_list(everything: bool) -> None:
         for row in list_disputes(desk.tx, everything=everything):
             shown = desk.shown(Money(row.amount_minor, row.currency))
             click.echo(f"{row.gateway_id}  {row.account} {row.name}  {row.number}  {shown}  {row.state}  {row.reason}")
-
-
-def _payment(desk: Any, receipt: str) -> Any:
-    from sqlalchemy import select
-
-    from billing.tables import payment
-
-    query = select(payment).where(payment.c.receipt_number == receipt)
-    return one(desk, query, f"There is no payment with the receipt {receipt!r}.")

@@ -10,6 +10,9 @@ from console.progress import progress_bar
 WORDS = {
     "invoice": "invoices",
     "charge": "cards tried",
+    "part": "instalments due",
+    "broken": "instalment plans broken",
+    "cheque": "cheques that count",
     "fee": "fees",
     "mail": "mails",
     "slow": "lines slowed",

@@ -64,6 +64,7 @@ def _shown(desk: Desk, row: Any) -> Iterator[tuple[str, str]]:
     from base.tables import nas, policy, session, subscriber
     from billing.moves import sites
     from billing.tables import discount, product, service_product
+    from billing.why import waits_of
 
     tx = desk.tx
     people = {
@@ -80,6 +81,8 @@ def _shown(desk: Desk, row: Any) -> Iterator[tuple[str, str]]:
     now = tx.execute(select(policy).where(policy.c.service_id == row.id)).one()
     why = " ".join(Reason(each).for_staff for each in now.reasons)
     yield "access", f"{AccessLevel(now.level).name} {why}".strip()
+    for said in waits_of(tx, desk.business, row.payer_id):
+        yield "waits", said
     yield "billed until", f"{row.billed_until}, next on {row.next_bill_on or 'no day'}"
     if row.paid_until is not None:
         yield "paid until", format_instant(row.paid_until, desk.business.zone, desk.business.language)

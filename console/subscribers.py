@@ -1,10 +1,10 @@
-"""`tollkeeper subscriber` and `payment`: who pays, and money that came in."""
+"""`tollkeeper subscriber`: who pays."""
 
 from typing import TYPE_CHECKING
 
 import click
 
-from console.desk import ACTOR, Desk, desk_of_console, find_subscriber, one, whole
+from console.desk import ACTOR, Desk, desk_of_console, find_subscriber, whole
 
 if TYPE_CHECKING:
     from base.money import Money
@@ -61,7 +61,7 @@ def subscriber_list(words: str) -> None:
         owed = receivables(desk.tx, [row.id for row in rows])
         for row in rows:
             day = "" if row.billing_day is None else f"billing day {row.billing_day}, "
-            balance = _balance(desk, owed[row.id])
+            balance = balance_words(desk, owed[row.id])
             click.echo(f"{row.number}\t{row.name}\t{row.email}\t{day}{row.services} services, {balance}")
 
 
@@ -83,42 +83,6 @@ def subscriber_billing_day(number: str, day: str) -> None:
     click.echo(f"{number} is billed on {'the days on which services began' if on is None else f'day {on}'}.")
 
 
-@click.command()
-@click.argument("number")
-@click.argument("amount")
-@click.option("--by", "method", default="cash", show_default=True, help="cash or transfer.")
-@click.option("--on", "day", default=None, help="Day on which it came in; default: today.")
-@click.option("--invoice", "invoices", multiple=True, help="Number of an invoice that it settles first.")
-@click.option("--note", default="")
-def payment(number: str, amount: str, method: str, day: str | None, invoices: tuple[str, ...], note: str) -> None:
-    """Record money from the subscriber with account NUMBER: a receipt, what it settles, and access follow at once."""
-    from sqlalchemy import select
-
-    from base import clock
-    from base.tables import subscriber as table
-    from billing.ledger import receivable
-    from billing.payments import record_payment
-    from billing.tables import invoice
-    from billing.tables import payment as payments
-
-    if method not in ("cash", "transfer"):
-        raise click.ClickException("A payment is recorded by cash or by transfer; cards record themselves.")
-    with desk_of_console() as desk:
-        who = find_subscriber(desk, number)
-        currency = desk.tx.scalar(select(table.c.currency).where(table.c.id == who))
-        ids = []
-        for each in invoices:
-            theirs = select(invoice.c.id).where(invoice.c.number == each, invoice.c.subscriber_id == who)
-            ids.append(one(desk, theirs, f"{number} has no invoice {each}.").id)
-        done = record_payment(
-            desk.tx, desk.vault, desk.business, subscriber_id=who, amount=desk.money(amount, currency), method=method,
-            author=ACTOR, invoice_ids=ids, note=note, now=clock.now(), received_on=desk.day(day),
-        )  # fmt: skip
-        receipt = desk.tx.scalar(select(payments.c.receipt_number).where(payments.c.id == done.payment_id))
-        balance = _balance(desk, receivable(desk.tx, who))
-    click.echo(f"Receipt {receipt}; {number} {balance}.")
-
-
-def _balance(desk: Desk, owed: "Money") -> str:
+def balance_words(desk: Desk, owed: "Money") -> str:
     """What somebody owes, or has as credit."""
     return f"has {desk.shown(-owed)} of credit" if owed.minor < 0 else f"owes {desk.shown(owed)}"

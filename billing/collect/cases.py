@@ -21,6 +21,8 @@ from billing.collect.schedule import MORNING
 from billing.collect.shown import shown
 from billing.collect.tables import autopay, card, collected, collection, gateway_customer
 from billing.gateway.words import too_small
+from billing.instalments.agreed import in_plan
+from billing.instalments.tables import instalment_part
 from billing.links import link_to
 from billing.refused import need
 from billing.tables import invoice, open_item
@@ -170,7 +172,7 @@ def try_now(tx: Connection, actor: str, collection_id: int) -> None:
 
 
 def owed_by(tx: Connection, collection_id: int, currency: str) -> tuple[Money, list[int]]:
-    """What is still owed of what a collection collects, and on which invoices."""
+    """What is still owed of what a collection collects, and on which invoices; of an instalment plan: what is due."""
     query = (
         select(open_item.c.invoice_id, open_item.c.open_minor)
         .join(collected, collected.c.invoice_id == open_item.c.invoice_id)
@@ -178,7 +180,13 @@ def owed_by(tx: Connection, collection_id: int, currency: str) -> tuple[Money, l
         .order_by(open_item.c.invoice_id)
     )
     rows = tx.execute(query).all()
-    return Money(sum(row.open_minor for row in rows), currency), [row.invoice_id for row in rows]
+    later = select(func.sum(instalment_part.c.amount_minor)).where(
+        collection.c.id == collection_id,
+        instalment_part.c.plan_id == collection.c.plan_id,
+        instalment_part.c.due_on > collection.c.parts_until,
+    )
+    minor = sum(row.open_minor for row in rows) - int(tx.scalar(later) or 0)
+    return Money(max(0, minor), currency), [row.invoice_id for row in rows]
 
 
 def conclude(tx: Connection, row: Row[Any], state: str, reason: str, now: datetime) -> None:
@@ -191,6 +199,20 @@ def conclude(tx: Connection, row: Row[Any], state: str, reason: str, now: dateti
         )
     )  # fmt: skip
     tx.execute(update(collected).where(collected.c.collection_id == row.id).values(alive=False))
+
+
+def leave_to_plan(tx: Connection, invoice_ids: Collection[int], now: datetime) -> None:
+    """End the collections of these invoices, which are paid in parts from now on; refused while money is under way."""
+    query = (
+        select(collection)
+        .join(collected, collected.c.collection_id == collection.c.id)
+        .where(collected.c.invoice_id == func.any(list(invoice_ids)), collected.c.alive)
+        .distinct()
+    )
+    for row in tx.execute(query).all():
+        busy = row.state in ("charging", "pending", "unknown")
+        need(not busy, "A card payment for it is under way: wait until it is known what becomes of it.", "invoice_id")
+        conclude(tx, row, "ended", "paid in instalments", now)
 
 
 def _uncollected(
@@ -210,7 +232,7 @@ def _uncollected(
         .join(autopay, autopay.c.subscriber_id == open_item.c.subscriber_id)
         # what its owner has got back is not charged again without asking
         .where(open_item.c.subscriber_id == func.any(payers), ~open_item.c.reopened)
-        .where(invoice.c.issued_on >= youngest, usable, ~taken)
+        .where(invoice.c.issued_on >= youngest, usable, ~taken, ~in_plan())
         .order_by(open_item.c.due_on, open_item.c.invoice_id)
     )
     found: dict[int, list[Owed]] = {}

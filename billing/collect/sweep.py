@@ -17,7 +17,9 @@ from base.settings import settings
 from billing.checkout import ask_due as ask_pages
 from billing.collect.cases import ask_for_charges, end_settled, open_collections
 from billing.collect.mails import tell_expiring
+from billing.collect.parts import open_parts, payers_with_parts
 from billing.collect.tables import autopay, card, collected, collection
+from billing.instalments.agreed import in_plan
 from billing.settle import lock_subscribers
 from billing.sweep import sweep
 from billing.tables import open_item
@@ -39,12 +41,18 @@ def run(now: datetime) -> list[int]:
         end_settled(tx, _settled(tx))
         _warn_of_expiry(tx, business, local_date(now, business.zone))
         payers = _uncollected(tx)
+        paying = payers_with_parts(tx, local_date(now, business.zone))
 
     def act(tx: Connection, payer_ids: list[int]) -> list[int]:
         lock_subscribers(tx, payer_ids)
         return open_collections(tx, load_business(tx, vault), payer_ids, now)
 
-    return due + sweep("collect", payers, act, size=CHUNK)
+    def act_on_parts(tx: Connection, payer_ids: list[int]) -> list[int]:
+        lock_subscribers(tx, payer_ids)
+        return open_parts(tx, load_business(tx, vault), payer_ids, now)
+
+    found = sweep("collect", payers, act, size=CHUNK)
+    return due + found + sweep("collect parts", paying, act_on_parts, size=CHUNK)
 
 
 def _ask(tx: Connection, real: datetime, now: datetime) -> None:
@@ -87,7 +95,7 @@ def _uncollected(tx: Connection) -> list[int]:
     query = (
         select(open_item.c.subscriber_id)
         .join(autopay, autopay.c.subscriber_id == open_item.c.subscriber_id)
-        .where(~taken, ~open_item.c.reopened)
+        .where(~taken, ~open_item.c.reopened, ~in_plan())
         .distinct()
         .order_by(open_item.c.subscriber_id)
     )

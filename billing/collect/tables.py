@@ -4,6 +4,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Date,
     ForeignKey,
     Index,
     Integer,
@@ -93,6 +94,8 @@ collection = Table(
     Column("asked", Integer, nullable=False, server_default="0"),  # times it was asked about
     instant("opened_at"),
     instant("ended_at", nullable=True),
+    reference("plan_id", "instalment_plan", nullable=True),  # it collects what is due of this plan, not all of it
+    Column("parts_until", Date),  # of the plan: its parts up to that day
     Index("ix_collection_waiting", "next_try_at", postgresql_where=text("state = 'waiting'")),
     Index("ix_collection_ask", "ask_at", postgresql_where=text("ask_at IS NOT NULL")),
 )

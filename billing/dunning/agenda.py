@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from billing.dunning.rules import enough_since, look_on
 from billing.dunning.tables import dunning_look
+from billing.instalments.agreed import in_plan
 from billing.tables import open_item
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def to_be_looked_at(tx: Connection, today: date) -> list[int]:
         .where(
             open_item.c.dunned,
             open_item.c.due_on <= today,
+            ~in_plan(),
             or_(dunning_look.c.look_on.is_(None), dunning_look.c.look_on <= today),
         )
         .distinct()
@@ -76,4 +78,7 @@ def _next(payer: "Payer", today: date, invoice_id: int) -> date:
     due = [case for case in payer.cases if case.due_on <= today]
     if enough_since(due, payer.minimum) is None:
         return date.max  # what comes on top has no day noted yet, and has everything of theirs looked at
-    return next(look_on(payer.policy, case, today) for case in payer.cases if case.invoice_id == invoice_id)
+    mine = next(case for case in payer.cases if case.invoice_id == invoice_id)
+    if mine.waits_until is not None and mine.waits(today):
+        return mine.waits_until
+    return look_on(payer.policy, mine, today)

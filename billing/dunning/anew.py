@@ -1,4 +1,4 @@
-"""A debt that had been settled and is open again is announced from the start: nothing that was done before holds."""
+"""A debt that is open again, or paid in parts no longer, is announced from the start: nothing done before holds."""
 
 import json
 from collections.abc import Collection
@@ -12,17 +12,18 @@ from billing.dunning.tables import dunning_anew, dunning_look, dunning_notice, d
 from billing.outbox import root_key, withdraw
 from billing.tables import message
 
+SETTLED = "What it was about had been settled; the debt is announced anew."
 
-def begin_anew(tx: Connection, invoice_ids: Collection[int], now: datetime, day: date) -> None:
+
+def begin_anew(tx: Connection, invoice_ids: Collection[int], now: datetime, day: date, because: str = SETTLED) -> None:
     """Dun these invoices, open again since `day`, from the start; their subscribers are locked.
 
     Steps and walls of before are kept in dunning_anew, notices are withdrawn. A service that another debt has walled in
-    stays so. The caller decides access anew.
+    stays so. `because` is noted of messages that had not left yet. The caller decides access anew.
     """
     ids = list(invoice_ids)
     if not ids:
         return
-    because = "What it was about had been settled; the debt is announced anew."
     theirs = select(message.c.key).where(message.c.invoice_id == func.any(ids), message.c.kind.in_(MESSAGES))
     withdraw(tx, {root_key(key) for key in tx.scalars(theirs)}, because)
     noticed = select(dunning_notice.c.message_key).where(dunning_notice.c.invoice_id == func.any(ids))

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -12,6 +12,7 @@ from base.business import Business
 from base.calendar import local_date
 from base.money import Money
 from base.tables import service, subscriber
+from billing.cheques.waiting import Cover, covers, waiting_of
 from billing.dunning.doubt import doubts
 from billing.dunning.policies import Policies, load_policies
 from billing.dunning.policy import Policy
@@ -25,6 +26,8 @@ from billing.dunning.tables import (
     exemption,
     promise,
 )
+from billing.instalments.agreed import in_plan
+from billing.settle import open_by_subscriber
 from billing.tables import charge, credit_note_line, invoice, invoice_line, open_item
 
 
@@ -112,7 +115,7 @@ def announced(tx: Connection, payer_ids: Collection[int]) -> set[int]:
     named = (
         select(open_item.c.subscriber_id)
         .join(dunning_notice, dunning_notice.c.invoice_id == open_item.c.invoice_id)
-        .where(open_item.c.subscriber_id == func.any(ids), open_item.c.dunned)
+        .where(open_item.c.subscriber_id == func.any(ids), open_item.c.dunned, ~in_plan())
     )
     return set(tx.scalars(union(named, _demanded(ids))))
 
@@ -136,6 +139,7 @@ def _demanded(ids: list[int]) -> Select[tuple[int]]:
             invoice_line.c.net_minor > func.coalesce(waived.scalar_subquery(), 0),
             charge.c.kind == "reconnection",
             charge.c.bill_on.is_not(None),
+            ~in_plan(),
         )
     )
 
@@ -144,7 +148,7 @@ def _cases(tx: Connection, ids: list[int]) -> dict[int, tuple[Case, ...]]:
     query = (
         select(open_item, invoice.c.number)
         .join(invoice, invoice.c.id == open_item.c.invoice_id)
-        .where(open_item.c.subscriber_id == func.any(ids), open_item.c.dunned)
+        .where(open_item.c.subscriber_id == func.any(ids), open_item.c.dunned, ~in_plan())
         .order_by(open_item.c.due_on, open_item.c.invoice_id)
     )
     rows = tx.execute(query).all()
@@ -177,6 +181,7 @@ def _cases(tx: Connection, ids: list[int]) -> dict[int, tuple[Case, ...]]:
     for wall in tx.execute(select(dunning_wall).where(dunning_wall.c.invoice_id == func.any(invoices))):
         walls.setdefault(wall.invoice_id, []).append(wall)
     cases: dict[int, tuple[Case, ...]] = {}
+    under_way = _under_way(tx, ids)
     for row in rows:
         left = Money(row.open_minor, row.currency)
         dunned = left - fees.get(row.invoice_id, Money(0, row.currency))
@@ -195,9 +200,24 @@ def _cases(tx: Connection, ids: list[int]) -> dict[int, tuple[Case, ...]]:
             fee_charged=row.invoice_id in bore,
             walled_on=min((wall.on_day for wall in walls.get(row.invoice_id, ())), default=None),
             walled_now=any(wall.back_on is None for wall in walls.get(row.invoice_id, ())),
+            waits_until=_waits(under_way.get(row.invoice_id), dunned),
         )
         cases[row.subscriber_id] = (*cases.get(row.subscriber_id, ()), case)
     return cases
+
+
+def _under_way(tx: Connection, ids: list[int]) -> dict[int, Cover]:
+    """What cheques under way would pay of which invoice."""
+    cheques = waiting_of(tx, ids)
+    found: dict[int, Cover] = {}
+    for payer_id, open_now in open_by_subscriber(tx, list(cheques)).items() if cheques else ():
+        found |= covers(cheques[payer_id], open_now)
+    return found
+
+
+def _waits(cover: Cover | None, dunned: Money) -> date | None:
+    """How long an invoice is waited for: only a cheque that pays all that is dunned of it holds anything."""
+    return None if cover is None or cover.amount < dunned else cover.until + timedelta(days=1)
 
 
 def _fees(tx: Connection, invoices: list[int]) -> Mapping[int, Money]:

@@ -71,6 +71,7 @@ def _owed(payer: Payer, case: Case) -> Owed:
         awaited=tuple(each.on for each in notices if each.arrived_on is None),
         lapsed=frozenset(f"{each.act}_on" for each in notices if each.lapsed),
         walled=case.walled_on is not None,
+        waits_until=case.waits_until,
     )
 
 

@@ -12,6 +12,7 @@ from base.crypto import Vault
 from base.money import total
 from base.settings import settings
 from billing.apply import refresh_payers
+from billing.cheques.tables import cheque
 from billing.dunning.agenda import forget
 from billing.dunning.cases import Payer, load_payers
 from billing.dunning.tables import promise
@@ -20,7 +21,7 @@ from billing.mail_sources import load_sources
 from billing.outbox import Outgoing, queue_all
 from billing.refused import need
 from billing.settle import lock_subscribers
-from billing.tables import allocation, open_item
+from billing.tables import allocation, open_item, payment
 
 YEAR = timedelta(days=365)
 STAFF_DAYS = 90  # that staff may grant at most
@@ -81,7 +82,8 @@ def make_promise(
 
 def decided_payers(tx: Connection, today: date) -> list[int]:
     """Subscribers whose promise was kept, or whose last day is over."""
-    query = select(promise.c.subscriber_id).where(promise.c.state == "open", ~_owing() | (promise.c.until_on < today))
+    over = (promise.c.until_on < today) & ~_under_way()
+    query = select(promise.c.subscriber_id).where(promise.c.state == "open", ~_owing() | over)
     return sorted(tx.scalars(query))
 
 
@@ -94,11 +96,11 @@ def settle_promises(tx: Connection, vault: Vault, payer_ids: Collection[int], no
     ids = lock_subscribers(tx, payer_ids)  # from here on no money comes between
     today = local_date(now, load_business(tx, vault).zone)
     rows = tx.execute(
-        select(promise, _owing().label("owing"), _given_up().label("given_up"))
+        select(promise, _owing().label("owing"), _under_way().label("under_way"), _given_up().label("given_up"))
         .where(promise.c.state == "open", promise.c.subscriber_id == func.any(ids))
         .order_by(promise.c.id)
     ).all()
-    decided = [row for row in rows if not row.owing or row.until_on < today]
+    decided = [row for row in rows if not row.owing or (row.until_on < today and not row.under_way)]
     for row in decided:
         state = "broken" if row.owing else "void" if row.given_up else "kept"
         tx.execute(update(promise).where(promise.c.id == row.id).values(state=state, decided_on=today))
@@ -113,6 +115,13 @@ def settle_promises(tx: Connection, vault: Vault, payer_ids: Collection[int], no
 def _owing() -> ColumnElement[bool]:
     """Whether something of what was promised is still open."""
     return select(open_item.c.invoice_id).where(open_item.c.invoice_id == func.any(promise.c.invoice_ids)).exists()
+
+
+def _under_way() -> ColumnElement[bool]:
+    """Whether a cheque came in time that does not count yet: then nobody knows yet whether the promise was kept."""
+    in_time = (cheque.c.payment_id == payment.c.id, payment.c.received_on <= promise.c.until_on)
+    theirs = (cheque.c.subscriber_id == promise.c.subscriber_id, cheque.c.state == "waiting")
+    return select(cheque.c.payment_id).join(payment, in_time[0]).where(in_time[1], *theirs).exists()
 
 
 def _given_up() -> ColumnElement[bool]:

@@ -63,6 +63,12 @@ class Case:
     "When it first walled a service in; None: it never did."
     walled_now: bool = False
     "A service is walled in because of it."
+    waits_until: date | None = None
+    "A cheque under way would pay it: before this day no step comes and nothing new is taken away."
+
+    def waits(self, today: date) -> bool:
+        """Whether a cheque under way keeps it from its next step."""
+        return self.waits_until is not None and today < self.waits_until
 
 
 def enough_since(cases: Iterable[Case], minimum: int) -> date | None:

@@ -40,6 +40,9 @@ from billing.dunning.rules import (
 )
 from billing.dunning.tables import dunning_notice, dunning_step
 from billing.endings import cancel
+from billing.instalments.agreed import active_plans
+from billing.instalments.plans import decided_payers as decided_plans
+from billing.instalments.plans import settle_plans
 from billing.links import link_to
 from billing.mail_sources import load_sources
 from billing.mail_words import Sources
@@ -85,6 +88,10 @@ def run_dunning(now: datetime) -> list[int]:
         business = load_business(tx, vault)
         today = local_date(now, business.zone)
         promised, arrived = decided_payers(tx, today), arrived_payers(tx, today)
+        planned = decided_plans(tx, today)
+
+    def settle_parts(tx: Connection, payer_ids: list[int]) -> list[int]:
+        return settle_plans(tx, vault, payer_ids, now)
 
     def settle(tx: Connection, payer_ids: list[int]) -> list[int]:
         return settle_promises(tx, vault, payer_ids, now)
@@ -96,9 +103,10 @@ def run_dunning(now: datetime) -> list[int]:
         return dun(tx, vault, payer_ids, now)
 
     try:
+        sweep("settle instalment plans", planned, settle_parts, size=CHUNK)
         sweep("settle promises", promised, settle, size=CHUNK)
         sweep("note arrived notices", arrived, note, size=CHUNK)
-    finally:  # whose promise or notice cannot be noted keeps nobody else's step back
+    finally:  # whose plan, promise or notice cannot be noted keeps nobody else's step back
         with transaction() as tx:
             due = due_payers(tx, business, now)
         done = sweep("dun", due, act, size=CHUNK)
@@ -119,6 +127,8 @@ def due_acts(payer: Payer, today: date, *, fees_wait: bool) -> list[Act]:
         return []
     acts = []
     for case in payer.cases:
+        if case.waits(today):
+            continue
         step = next_step(policy, case, today)
         costs = step is not None and step.fee is not None and not case.fee_charged
         if step is not None and not (costs and fees_wait):
@@ -140,9 +150,12 @@ def dun(tx: Connection, vault: Vault, payer_ids: Sequence[int], now: datetime) -
     silent = bool(trouble(tx))
     payers = load_payers(tx, business, payer_ids, now)
     acts = {payer.id: due_acts(payer, work.today, fees_wait=silent) for payer in payers.values()}
-    owing = open_by_subscriber(tx, [payer_id for payer_id, found in acts.items() if found])
+    writing = [payer_id for payer_id, found in acts.items() if found]
+    owing, agreed = open_by_subscriber(tx, writing), active_plans(tx, writing)
     for payer_id, found in acts.items():
-        owed = total((debt.open for debt in owing.get(payer_id, [])), payers[payer_id].currency)
+        in_parts = agreed[payer_id].invoice_ids if payer_id in agreed else ()
+        demanded = (debt.open for debt in owing.get(payer_id, []) if debt.id not in in_parts)
+        owed = total(demanded, payers[payer_id].currency)
         for act in found:
             _take(work, payers[payer_id], act, owed)
     if not silent:  # a fee waits for Stripe, not for a day

@@ -99,8 +99,8 @@ dunning_wall = Table(
     Index("ix_dunning_wall_service", "service_id"),
 )
 
-# Debts that were settled and are open again: dunned from the start, what was done before is kept here. Writer:
-# billing.dunning.anew.
+# Debts that were settled and are open again, or whose instalment plan is over: dunned from the start, what was done
+# before is kept here. Writer: billing.dunning.anew.
 dunning_anew = Table(
     "dunning_anew",
     metadata,

@@ -92,15 +92,18 @@ class SavedCard:
     exp_month: int
 
 
-# What Stripe charges at least, in minor units (https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts);
-# of another currency Stripe itself says when a sum is too small.
+# What Stripe charges at least, in minor units: https://docs.stripe.com/currencies, "Minimum charge amount by currency",
+# as stored in 2026. Of another currency, and where Stripe converts, Stripe itself says when a sum is too small.
 LEAST = {
-    "AED": 200, "AUD": 50, "BGN": 100, "BRL": 50, "CAD": 50, "CHF": 50, "CZK": 1500, "DKK": 250, "EUR": 50, "GBP": 30,
-    "HKD": 400, "HUF": 17500, "INR": 50, "JPY": 50, "MXN": 1000, "MYR": 200, "NOK": 300, "NZD": 50, "PLN": 200,
-    "RON": 200, "SEK": 300, "SGD": 50, "THB": 1000, "USD": 50,
+    "AED": 200, "ARS": 50, "AUD": 50, "BRL": 50, "CAD": 50, "CHF": 50, "COP": 50, "CZK": 1500, "DKK": 250, "EUR": 50,
+    "GBP": 30, "HKD": 400, "HUF": 17500, "IDR": 50, "ILS": 50, "INR": 50, "JPY": 50, "KRW": 50, "MXN": 1000,
+    "MYR": 200, "NOK": 300, "NZD": 50, "PHP": 50, "PLN": 200, "RON": 200, "RUB": 50, "SEK": 300, "SGD": 50,
+    "THB": 1000, "USD": 50, "ZAR": 50,
 }  # fmt: skip
-# https://docs.stripe.com/currencies#zero-decimal and #three-decimal: how Stripe counts where ISO 4217 counts otherwise
-STEP = {"BHD": 10, "JOD": 10, "KWD": 10, "OMR": 10, "TND": 10, "HUF": 100, "TWD": 100}
+# The same page, "Three-decimal currencies": the last digit of what is charged, refunded or disputed is 0. (HUF and TWD
+# are charged to the hundredth; only payouts of theirs are whole, "Special cases".)
+STEP = {"BHD": 10, "JOD": 10, "KWD": 10, "OMR": 10, "TND": 10}
+# The same page, "Special cases": whole in ISO 4217, written in hundredths at Stripe, and these are always 00.
 SCALE = {"ISK": 100, "UGX": 100}
 
 
@@ -116,6 +119,11 @@ def chargeable(amount: Money) -> Money:
     """
     step = STEP.get(amount.currency, 1)
     return Money(-(-amount.minor // step) * step, amount.currency)
+
+
+def refundable(amount: Money) -> Money:
+    """What of an amount can go back to a card: Stripe takes some currencies in larger steps, so maybe a little less."""
+    return Money(amount.minor - amount.minor % STEP.get(amount.currency, 1), amount.currency)
 
 
 def to_stripe(amount: Money) -> int:

@@ -15,9 +15,10 @@ from base.crypto import Vault
 from base.database import transaction
 from base.log import alarm
 from base.money import Money
+from billing.collect.pace import wait_for_turn
 from billing.gateway import intents
 from billing.gateway import refunds as gateway
-from billing.gateway.words import GatewayError, Gone, NotSent
+from billing.gateway.words import GatewayError, Gone, NotSent, refundable
 from billing.money_back import goes
 from billing.money_back.refunds import checked
 from billing.money_back.tables import gone_back
@@ -25,6 +26,7 @@ from billing.refused import need
 from billing.settle import lock_subscribers
 from billing.tables import payment
 
+CALLS = 2  # at Stripe for a refund, mostly
 KEY_LIVES = timedelta(hours=23)  # Stripe keeps a key for 24 hours
 ASK_AFTER = (5, 30, 300, 3600)  # seconds until an unknown outcome is asked about again; then every hour
 PENDING_EVERY = timedelta(hours=12)
@@ -40,10 +42,12 @@ def refund_to_card(
 ) -> int:  # fmt: skip
     """Send a card payment, or part of it, back to its card after the commit; returns the id in gone_back.
 
-    What it had settled is open again at once. Refused with a sentence.
+    What it had settled is open again at once. By default all that is left, in the steps that Stripe takes. Refused
+    with a sentence.
     """
     paid, wanted = checked(tx, payment_id, amount, reason)
     need(paid.method == "card" and paid.gateway_id, f"{paid.receipt_number} was not paid by card.", "payment_id")
+    wanted = _in_steps(wanted, asked=amount is not None)
     gone_id = goes.begin(
         tx, business, source=paid, kind="refund", way="card", amount=wanted, state="sent", reason=reason,
         author=actor, now=now, ask_at=clock.real() + timedelta(minutes=10),
@@ -61,6 +65,7 @@ def send(vault: Vault, gone_id: int) -> str:
         intent = str(tx.scalar(select(payment.c.gateway_id).where(payment.c.id == row.payment_id)))
     if row.state not in ("sent", "unknown", "pending"):
         return str(row.state)
+    wait_for_turn(business.stripe_calls_per_second, CALLS)
     try:
         found = _find_or_make(business, row, intent)
     except NotSent as error:
@@ -73,9 +78,10 @@ def send(vault: Vault, gone_id: int) -> str:
 
 
 def hear(vault: Vault, refund_id: str) -> str:
-    """An event told of a refund: read it and take what it says."""
+    """An event told of a refund: read it and take what it says. Raises tasks.Retry when Stripe has its calls."""
     with transaction() as tx:
         business = load_business(tx, vault)
+    wait_for_turn(business.stripe_calls_per_second, CALLS)
     try:
         return take(vault, gateway.read(business, refund_id))
     except Gone:
@@ -86,6 +92,7 @@ def hear_charge(vault: Vault, intent: str) -> str:
     """An event told that something of a payment was refunded: take all its refunds."""
     with transaction() as tx:
         business = load_business(tx, vault)
+    wait_for_turn(business.stripe_calls_per_second, CALLS)
     return ", ".join(take(vault, each) for each in gateway.list_of(business, intent)) or "not ours"
 
 
@@ -140,6 +147,14 @@ def ask_due(tx: Connection) -> None:
     jobs.enqueue_all(tx, jobs.Kind.REFUND, payloads)
     later = update(gone_back).where(gone_back.c.id == func.any(ids))
     tx.execute(later.values(ask_at=real + timedelta(hours=1)))
+
+
+def _in_steps(wanted: Money, *, asked: bool) -> Money:
+    """What can go back to a card of this; refused where staff asked for a sum that cannot."""
+    whole = refundable(wanted)
+    sentence = f"To a card {wanted.currency} goes back in steps that Stripe takes: the last digit is 0."
+    need(whole.minor > 0 and (whole == wanted or not asked), sentence, "amount")
+    return whole
 
 
 def _find_or_make(business: Business, row: Row[Any], intent: str) -> gateway.RefundState | None:

@@ -20,6 +20,7 @@ from base.log import alarm
 from base.money import Money
 from base.tables import subscriber
 from billing.collect.cards import refuse
+from billing.collect.pace import wait_for_turn
 from billing.collect.tables import card
 from billing.gateway import disputes as gateway
 from billing.gateway import intents
@@ -31,13 +32,18 @@ from billing.money_back.tables import gone_back
 from billing.settle import lock_subscribers
 from billing.tables import payment
 
+CALLS = 2  # at Stripe for a dispute: itself, and what was paid
 ASK_EVERY = timedelta(days=1)  # should no event come; they go on for weeks
 
 
 def hear(vault: Vault, dispute_id: str) -> str:
-    """An event told of a dispute: read it and take what it says; returns its state, or 'not ours'."""
+    """An event told of a dispute: read it and take what it says; returns its state, or 'not ours'.
+
+    Raises tasks.Retry when Stripe has its calls for now.
+    """
     with transaction() as tx:
         business = load_business(tx, vault)
+    wait_for_turn(business.stripe_calls_per_second, CALLS)
     try:
         found = gateway.read(business, dispute_id)
     except Gone:

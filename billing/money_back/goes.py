@@ -16,6 +16,9 @@ from base.calendar import local_date
 from base.crypto import Vault
 from base.i18n import format_money
 from base.money import Money
+from billing.cheques.waiting import bounce
+from billing.cheques.waiting import sides as cheque_sides
+from billing.dunning.agenda import forget
 from billing.dunning.anew import begin_anew
 from billing.ledger import Posting, post
 from billing.money_back.mails import tell
@@ -67,13 +70,17 @@ def begin(
 def take_out(tx: Connection, vault: Vault, business: Business, gone_id: int, words: str, now: datetime) -> None:
     """Book that money left: out of what its payment or credit note had unused, else off invoices, which open again.
 
+    Of a cheque that does not count yet nothing was used: it only is no longer under way.
     `words`: of the letter, one of billing.money_back.mails.WHAT.
     """
     row = tx.execute(select(gone_back).where(gone_back.c.id == gone_id)).one()
     today = local_date(now, business.zone)
     amount = Money(row.amount_minor - row.beyond_minor, row.currency)
     number, reopened = _number(tx, row), list[int]()
-    if amount and row.payment_id is not None:
+    early = row.payment_id is not None and bounce(tx, row.payment_id, today)
+    if early:
+        forget(tx, [row.subscriber_id])  # dunning goes on where it waited for the cheque
+    elif amount and row.payment_id is not None:
         paid = tx.execute(select(payment).where(payment.c.id == row.payment_id)).one()
         reopened = take_back(tx, paid, amount, now, today)
         spend_credit(tx, amount, payment_id=row.payment_id)
@@ -85,6 +92,8 @@ def take_out(tx: Connection, vault: Vault, business: Business, gone_id: int, wor
         Posting("bad_debt", None, Money(row.beyond_minor, row.currency)),
         Posting(account, None, Money(-row.amount_minor, row.currency)),
     ]
+    if early:
+        sides = list(cheque_sides(row.subscriber_id, -amount))
     titles = {"refund": f"Refund of {number}", "reversal": f"Payment {number} reversed: {row.reason}"}
     post(tx, today, titles.get(row.kind, f"Payment {number} disputed and lost"), f"gone_back:{gone_id}", sides)
     still = _settle(tx, vault, business, row, reopened, now, today)

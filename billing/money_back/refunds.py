@@ -10,6 +10,7 @@ from base.business import Business
 from base.calendar import local_date
 from base.crypto import Vault
 from base.money import Money, total
+from billing.cheques.waiting import is_waiting
 from billing.money_back import goes
 from billing.prepaid.renewal import renew_and_refresh
 from billing.refused import need
@@ -60,7 +61,7 @@ def pay_out_credit(
     need(parts, "This subscriber has no credit.", "subscriber_id")
     currency = parts[0][1].currency
     all_of_it = total((free for _, free in parts), currency)
-    wanted = amount or all_of_it
+    wanted = all_of_it if amount is None else amount
     need(wanted.currency == currency and wanted.minor > 0, f"An amount in {currency} is paid out.", "amount")
     need(wanted <= all_of_it, "The subscriber has less credit than that.", "amount")
     made = []
@@ -119,9 +120,11 @@ def checked(tx: Connection, payment_id: int, amount: Money | None, reason: str) 
     need(paid is not None, "There is no such payment.", "payment_id")
     assert paid is not None
     lock_subscribers(tx, [paid.subscriber_id])
+    late = is_waiting(tx, payment_id)
+    need(not late, f"{paid.receipt_number} is a cheque that does not count yet: reverse it instead.", "payment_id")
     left = goes.left_of(tx, paid)
     need(left, f"Nothing of {paid.receipt_number} is left: it went back already, or is disputed.", "payment_id")
-    wanted = amount or left
+    wanted = left if amount is None else amount
     need(wanted.currency == paid.currency, f"{paid.receipt_number} was paid in {paid.currency}.", "amount")
     need(wanted.minor > 0, "What goes back is more than nothing.", "amount")
     need(wanted <= left, f"Of {paid.receipt_number} less than that is left.", "amount")

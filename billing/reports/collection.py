@@ -31,7 +31,7 @@ class Bills:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """Money that came in on a day."""
+    """Money that came in on a day, less what went back on it."""
 
     day: date
     minor: int
@@ -56,7 +56,10 @@ def cohort(bills: Iterable[Bills], window: Window) -> tuple[int, int]:
 
 
 def cash(bills: Iterable[Bills], received: Iterable[Received], window: Window) -> tuple[int, int]:
-    """(due, received): what fell due in the period, and all money that came in during it, whatever it was for."""
+    """(due, received): what fell due in the period, and all money that came in during it less what went back.
+
+    Whatever it was for.
+    """
     due = sum(each.billed_minor for each in bills if window.has(each.due_on))
     return due, sum(each.minor for each in received if window.has(each.day))
 

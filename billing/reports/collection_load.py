@@ -33,9 +33,23 @@ SELECT issued_on, due_on, cleared_on, given_up, count(*) AS invoices, sum(billed
 FROM bill WHERE billed > 0 GROUP BY 1, 2, 3, 4
 """  # noqa: S608 - nothing of it comes from outside
 
+# What came in less what went back, each on the day it was booked: a refund, a reversal, a dispute that was lost; a
+# refund that came to nothing is money again. What was only put on another invoice ('balance') stayed in the house. A
+# cheque came in on the day it counted, and one that bounced before never did.
 _RECEIVED = """
-SELECT received_on, sum(amount_minor)::bigint FROM payment
-WHERE currency = :currency AND method <> 'opening' AND received_on BETWEEN :first AND :on GROUP BY 1
+WITH moved AS (
+  SELECT CASE WHEN q.payment_id IS NULL THEN received_on ELSE q.decided_on END AS day, amount_minor AS minor
+  FROM payment p LEFT JOIN cheque q ON q.payment_id = p.id
+  WHERE currency = :currency AND method <> 'opening' AND (q.payment_id IS NULL OR q.state = 'cleared')
+  UNION ALL
+  SELECT CASE WHEN kind = 'dispute' THEN ended_on ELSE on_day END, -amount_minor FROM gone_back
+  WHERE currency = :currency AND way <> 'balance' AND (kind <> 'dispute' OR state = 'lost')
+    AND NOT EXISTS (SELECT 1 FROM cheque q WHERE q.payment_id = gone_back.payment_id AND q.state = 'bounced')
+  UNION ALL
+  SELECT ended_on, amount_minor FROM gone_back
+  WHERE currency = :currency AND kind = 'refund' AND state IN ('failed', 'canceled')
+)
+SELECT day, sum(minor)::bigint FROM moved WHERE day BETWEEN :first AND :on GROUP BY 1
 """
 
 
@@ -46,6 +60,6 @@ def load_bills(tx: Connection, window: Window, zone: ZoneInfo) -> list[Bills]:
 
 
 def load_received(tx: Connection, window: Window) -> list[Received]:
-    """Money received, by day."""
+    """Money received less money that went back, by day."""
     values = {"currency": window.currency, "on": window.on, "first": window.first}
     return [Received(*row) for row in tx.execute(text(_RECEIVED), values)]

@@ -10,15 +10,30 @@ from billing.reports.shape import Window
 # A write-off has a day of its own; what else is applied is applied on the provider's day of that instant.
 APPLIED_ON = "coalesce(w.on_day, (a.created_at AT TIME ZONE :zone)::date)"
 
+# Money that went back opened what had been settled: from then on what moves the invoice counts from the day it was open
+# again (settle.take_back has it due then), not from its first due date. It was settled where as much as its total had
+# been applied before; rows of one invoice are in the order of their ids.
 _MOVEMENTS = f"""
-WITH movement AS (
+WITH applied AS (
+  SELECT a.id, a.invoice_id, a.amount_minor, a.payment_id, {APPLIED_ON} AS day
+  FROM allocation a JOIN invoice i ON i.id = a.invoice_id LEFT JOIN write_off w ON w.id = a.write_off_id
+  WHERE i.currency = :currency
+), again AS (
+  SELECT DISTINCT invoice_id FROM applied WHERE amount_minor < 0 AND payment_id IS NOT NULL
+), opened AS (
+  SELECT a.id, CASE WHEN a.amount_minor < 0 AND a.payment_id IS NOT NULL AND i.total_minor = sum(a.amount_minor)
+    OVER (PARTITION BY a.invoice_id ORDER BY a.id) - a.amount_minor THEN greatest(i.due_on, a.day) END AS due_on
+  FROM applied a JOIN again USING (invoice_id) JOIN invoice i ON i.id = a.invoice_id
+), due AS (
+  SELECT a.id, max(o.due_on) OVER (PARTITION BY a.invoice_id ORDER BY a.id) AS due_on
+  FROM applied a JOIN opened o USING (id)
+), movement AS (
   SELECT CASE WHEN series = 'opening' THEN (created_at AT TIME ZONE :zone)::date ELSE issued_on END AS day, due_on,
     total_minor AS minor
   FROM invoice WHERE currency = :currency
   UNION ALL
-  SELECT {APPLIED_ON}, i.due_on, -a.amount_minor
-  FROM allocation a JOIN invoice i ON i.id = a.invoice_id LEFT JOIN write_off w ON w.id = a.write_off_id
-  WHERE i.currency = :currency
+  SELECT a.day, coalesce(d.due_on, i.due_on), -a.amount_minor
+  FROM applied a JOIN invoice i ON i.id = a.invoice_id LEFT JOIN due d ON d.id = a.id
 )
 SELECT greatest(day, :first) AS day, due_on, sum(minor)::bigint AS minor FROM movement WHERE day <= :on
 GROUP BY 1, 2 HAVING sum(minor) <> 0

@@ -5,10 +5,12 @@ from alembic import context
 import base.offers  # noqa: F401
 import billing.bank.tables
 import billing.book_tables
+import billing.cheques.tables
 import billing.clearing.tables
 import billing.clearing.till_tables
 import billing.collect.tables
 import billing.dunning.tables
+import billing.instalments.tables
 import billing.money_back.tables
 import billing.prepaid.tables
 import billing.run_tables

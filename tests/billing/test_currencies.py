@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from base import offers
+from base import clock, offers
 from base.access import AccessLevel
 from base.business import load_business
 from base.database import transaction
@@ -16,12 +16,21 @@ from base.tables import service
 from billing.changes import change_plan, preview_change
 from billing.endings import cancel
 from billing.extras import add_coupon, add_discount, redeem_coupon
+from billing.gateway.words import chargeable, from_stripe, refundable, to_stripe, too_small
 from billing.importers.run import import_file
+from billing.instalments.plans import agree, overdue, plans_of
+from billing.instalments.rules import spread
 from billing.ledger import check_books, receivable
+from billing.money_back.card import refund_to_card
+from billing.money_back.refunds import refund_by_hand
+from billing.money_back.reversals import reverse_payment
+from billing.money_back.tables import gone_back
 from billing.outages import commit_outage, on_plan, outage_days, preview_outage
+from billing.payments import record_payment
 from billing.prepaid.redemption import redeem
 from billing.prepaid.renewal import balance_of
 from billing.prepaid.vouchers import add_batch, sell_batch, take_codes
+from billing.refused import Refused
 from billing.tables import credit_note, invoice, invoice_line, open_item
 from tests.billing.provider import Provider, noon
 
@@ -134,6 +143,78 @@ def test_vouchers_and_renewal(abroad: Provider):
     assert said == {"JPY": "¥1,000 went to your balance.", "KWD": "KWD1.000 went to your balance."}[currency]
     assert abroad.level(line) == AccessLevel.FULL
     assert owed(anna) == -250
+
+
+def test_cheques_instalments_and_refunds(abroad: Provider):
+    """10,001 in three parts: 3,334 and 3,334 and 3,333; the first by a cheque that bounces, then again in cash."""
+    currency = abroad.currency  # type: ignore[attr-defined]
+    abroad.set(cheque_days=3)
+    anna = person(abroad)
+    line = abroad.service(anna, plan(abroad, 10001, tax="0", cycle=12), MARCH)
+    abroad.live(MARCH, date(2026, 4, 7))
+    assert (owed(anna), abroad.level(line)) == (10001, AccessLevel.WALLED)
+    with transaction() as tx:
+        business = load_business(tx, abroad.vault)
+        amount, _ = overdue(tx, anna, date(2026, 4, 7))
+        parts = spread(amount, 3, date(2026, 4, 10))
+        assert [each.amount.minor for each in parts] == [3334, 3334, 3333]
+        agree(tx, abroad.vault, business, "staff:1", anna, parts, clock.now())
+    assert abroad.level(line) == AccessLevel.FULL
+
+    def pay(minor: int, method: str, day: date) -> int:
+        with transaction() as tx:
+            money, now = Money(minor, currency), abroad.travel(noon(day))
+            return record_payment(
+                tx, abroad.vault, load_business(tx, abroad.vault), subscriber_id=anna, amount=money, method=method,
+                author="staff:1", now=now,
+            ).payment_id  # fmt: skip
+
+    cheque = pay(3334, "cheque", date(2026, 4, 10))
+    assert owed(anna) == 10001
+    with transaction() as tx:
+        business = load_business(tx, abroad.vault)
+        reverse_payment(tx, abroad.vault, business, "staff:1", cheque, "bounced", clock.now())
+    cash = pay(3334, "cash", date(2026, 4, 11))
+    abroad.live(date(2026, 4, 11), date(2026, 4, 20))
+    assert (owed(anna), abroad.level(line)) == (6667, AccessLevel.FULL)
+    with transaction() as tx:
+        business, one = load_business(tx, abroad.vault), Money(1, currency)
+        refund_by_hand(tx, abroad.vault, business, "staff:1", cash, one, "cash", "a coin too much", clock.now())
+    assert owed(anna) == 6668  # so a coin of the first part is missing, and that is late by now
+    abroad.live(date(2026, 4, 21), date(2026, 4, 21))
+    with transaction() as tx:
+        assert [each.state for each in plans_of(tx, anna)] == ["broken"]
+    assert owed(anna) == 6668
+
+
+@pytest.mark.parametrize(("currency", "asked", "sent"), [("KWD", None, 10000), ("KWD", 1230, 1230), ("JPY", 7, 7)])
+def test_to_a_card_money_goes_in_the_steps_of_stripe(provider: Provider, currency: str, asked: int | None, sent: int):
+    who = provider.subscriber(currency=currency)
+    with transaction() as tx:
+        business = load_business(tx, provider.vault)
+        paid = record_payment(
+            tx, provider.vault, business, subscriber_id=who, amount=Money(10001, currency), method="card",
+            author="stripe", gateway_id="pi_1", now=clock.now(),
+        ).payment_id  # fmt: skip
+        if currency == "KWD":
+            with pytest.raises(Refused, match="the last digit is 0"):
+                refund_to_card(tx, business, provider.vault, "x", paid, Money(1234, currency), "asked", clock.now())
+        wanted = None if asked is None else Money(asked, currency)
+        refund_to_card(tx, business, provider.vault, "x", paid, wanted, "asked", clock.now())
+        assert tx.scalar(select(gone_back.c.amount_minor)) == sent
+        assert check_books(tx) == []
+
+
+def test_what_stripe_takes_at_least_and_in_which_steps():
+    assert [too_small(Money(minor, code)) for minor, code in ((49, "KRW"), (50, "KRW"), (1, "KWD"))] == [
+        True,
+        False,
+        False,
+    ]
+    found = [chargeable(Money(minor, code)).minor for minor, code in ((5124, "KWD"), (5120, "KWD"), (1045, "HUF"))]
+    assert found == [5130, 5120, 1045]  # forint are whole in payouts only
+    assert [refundable(Money(5129, "BHD")).minor, refundable(Money(5129, "JPY")).minor] == [5120, 5129]
+    assert (to_stripe(Money(5, "ISK")), from_stripe(500, "ugx")) == (500, Money(5, "UGX"))
 
 
 def test_imports_read_their_decimals(abroad: Provider):

@@ -103,6 +103,13 @@ DAMAGE = {
         "author, on_day, withdrawn_on, real_at, created_at) SELECT 1, 1, 'dispute', 'card', 100, 'EUR', 'open', 'k', "
         "'r', 'stripe', '2026-04-04', '2026-04-04', now(), now()"
     ),
+    "Cheques under way of subscriber 00001 come to 0 EUR; the ledger holds 5": (
+        "INSERT INTO posting (entry_id, account, subscriber_id, amount_minor, currency) VALUES "
+        "(2, 'cheque_credit', 1, -5, 'EUR')"
+    ),
+    "'cheques' holds 5 EUR more": (
+        "INSERT INTO posting (entry_id, account, amount_minor, currency) VALUES (2, 'cheques', 5, 'EUR')"
+    ),
     "Write-off 1 of 3598, of which 0 are taken back, is applied": "UPDATE write_off SET amount_minor = 3598",
     "INV-000003 has 3000 credited of its line 1": "UPDATE credit_note_line SET amount_minor = 3000",
     "INV-000002 does not add up": "UPDATE invoice_line SET net_minor = net_minor - 1 WHERE invoice_id = 2",

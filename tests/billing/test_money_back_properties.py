@@ -4,12 +4,17 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
-from base.business import load_business
+from base.business import load_business, set_business
 from base.database import transaction
 from base.money import Money
+from billing.cheques.clear import clear_cheque, count_due
+from billing.cheques.tables import cheque
 from billing.credit_notes import credit_invoice, write_off_invoice
+from billing.dunning.run import run_dunning
 from billing.gateway.disputes import DisputeState
 from billing.gateway.refunds import RefundState
+from billing.instalments.plans import agree, cancel, overdue
+from billing.instalments.rules import spread
 from billing.ledger import check_books
 from billing.money_back import card, disputes
 from billing.money_back.refunds import move_to_balance, pay_out_credit, refund_by_hand
@@ -26,7 +31,7 @@ from tests.billing.test_books_at_all_times import House
 DEEDS = (
     "wait", "pay", "pay_cheque", "pay_card", "pay_card", "credit", "write_off", "recover", "refund", "card_refund",
     "card_refund", "refund_told", "refund_failed", "by_stripe", "pay_out", "move", "reverse", "move_to", "dispute",
-    "dispute_won", "dispute_lost",
+    "dispute_won", "dispute_lost", "cheque_days", "cheque_good", "plan", "plan_ends",
 )  # fmt: skip
 STEPS = st.lists(st.tuples(st.sampled_from(DEEDS), st.integers(0, 2**16)), min_size=4, max_size=16)
 EVERYTHING = [
@@ -36,7 +41,9 @@ EVERYTHING = [
     ("pay_card", 4000), ("dispute", 0), ("dispute_lost", 0), ("pay_cheque", 3001), ("reverse", 0), ("pay_card", 5998),
     ("card_refund", 800), ("refund_told", 0), ("refund_failed", 0), ("wait", 24), ("pay", 4001), ("move_to", 0),
     ("by_stripe", 700), ("credit", 0), ("pay_out", 77), ("pay", 5002), ("refund", 900), ("move", 50), ("write_off", 0),
-    ("recover", 1), ("dispute", 300), ("dispute_won", 0),
+    ("recover", 1), ("dispute", 300), ("dispute_won", 0), *[("wait", 24)] * 4, ("plan", 0), ("plan", 1),
+    ("cheque_days", 4), ("pay_cheque", 4000), ("cheque_good", 0), ("pay_cheque", 2000), ("reverse", 0),
+    ("plan_ends", 0), ("wait", 24), ("plan_ends", 1),
 ]  # fmt: skip
 
 
@@ -58,6 +65,17 @@ class Desk(House):
                 tx, vault, business, subscriber_id=payer, amount=Money(1 + number % 6000, "EUR"), method=method,
                 author="staff:1", gateway_id=f"pi_{payments}" if method == "card" else None, now=now,
             )  # fmt: skip
+        elif deed == "cheque_days":
+            set_business(tx, vault, "staff:1", cheque_days=number % 5)
+        elif deed == "cheque_good":
+            found = self._one(tx, select(cheque).where(cheque.c.state == "waiting"), number)
+            clear_cheque(*who, 0 if found is None else found.payment_id, now)
+        elif deed == "plan":
+            _, ids = overdue(tx, payer, self.today)
+            owed, chosen = overdue(tx, payer, self.today, ids[: 1 + number % 2])
+            agree(*who, payer, spread(owed, 2 + number % 3, self.today, 1 + number % 20), now, chosen)
+        elif deed == "plan_ends":
+            cancel(*who, payer, "no more", now)
         elif deed == "credit":
             credit_invoice(*who, invoice_id, "whole", now)
         elif deed == "write_off":
@@ -82,6 +100,9 @@ class Desk(House):
         told = {"refund_told", "refund_failed", "by_stripe", "dispute", "dispute_won", "dispute_lost"}
         if deed not in told:
             super().do(deed, number)
+            if deed == "wait":
+                count_due(noon(self.today))
+                run_dunning(noon(self.today))
             return
         vault, amount = self.provider.vault, Money(1 + number % 3000, "EUR")
         with transaction() as tx:
@@ -137,6 +158,8 @@ def test_the_books_are_right_whatever_goes_back(provider: Provider):
                 gone_back.c.state.in_(("sent", "succeeded", "pending", "lost")),
             )  # fmt: skip
             came = tx.scalar(select(func.sum(payment.c.amount_minor))) or 0
+            late = select(func.sum(payment.c.amount_minor)).join(cheque, cheque.c.payment_id == payment.c.id)
+            came -= tx.scalar(late.where(cheque.c.state == "waiting")) or 0
             assert (used or 0) + (left or 0) + (tx.scalar(gone) or 0) == came
             assert tx.scalar(select(func.sum(posting.c.amount_minor))) == 0
             assert not open_by_subscriber(tx, house.payers).keys() & credits_by_subscriber(tx, house.payers).keys()

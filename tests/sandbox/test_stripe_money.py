@@ -250,7 +250,7 @@ def test_another_shop_shares_the_account(client: stripe.StripeClient, emulator: 
         ("huf", 17499, "amount_too_small"),
         ("jpy", 49, "amount_too_small"),
         ("jpy", 50, None),
-        ("krw", 699, "amount_too_small"),
+        ("krw", 49, "amount_too_small"),
         ("kwd", 150, "amount_too_small"),
         ("kwd", 1005, "parameter_invalid_integer"),
         ("kwd", 1000, None),
