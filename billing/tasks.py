@@ -9,10 +9,15 @@ natural ways to write one:
   and effect and end are one commit: exactly once. It must be short and talk to nobody but the database.
 - The effect is elsewhere (mail server, Stripe, a renderer) or many transactions: write `handle(job)`, open transactions
   where you need them and none around the waiting. The job is marked done after it returns.
+
+Where thousands of a kind come at once, write `handle(jobs)` instead, which returns what failed, and register it as
+`Together`: a job takes along those of its kind that are due and that nobody has tried yet.
 """
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy import Connection
@@ -23,8 +28,10 @@ from base.database import transaction
 from base.jobs import Job, Kind
 from base.log import alarm, logger
 from base.settings import settings
+from billing.pump import LEASE
 
 Handler = Callable[[Job], None]
+Hold = Callable[[int], AbstractContextManager[bool]]
 BOUNCES_EVERY = 300  # seconds, real time
 POLL_EVERY = 300
 FETCH_EVERY = 3600
@@ -48,6 +55,14 @@ class ClaimLost(Exception):
 
 class NewerFormat(Exception):
     """The job was written by a newer release, whose workers must run it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """A handler of up to `most` jobs of one kind at once; `act` returns what went wrong by the ids of jobs."""
+
+    act: Callable[[Sequence[Job]], Mapping[int, Exception]]
+    most: int
 
 
 def in_one_transaction(effect: Callable[[Connection, Job], None]) -> Handler:
@@ -76,37 +91,74 @@ def one_at_a_time(handle: Handler) -> Handler:
     return wait_or_handle
 
 
-def perform(job_id: int, tries: int) -> None:
+def perform(job_id: int, tries: int, hold: Hold = lambda _: nullcontext(True)) -> None:
     """Bring one claimed job to its end; never raises. A claim that no longer stands is left alone.
 
-    `tries` says which claim it is: a message that waited in the broker until its lease ran out is an older one.
+    `tries` says which claim it is: a message that waited in the broker until its lease ran out is an older one. `hold`
+    keeps the lease of a job that is taken along (billing.leases).
     """
     try:
-        with transaction() as tx:
-            job = jobs.load(tx, job_id)
-        if job is None or job.tries != tries:
-            return
-        try:
-            _handle(job)
-        except ClaimLost:
-            log.info("job.claim_lost", job=job.id, kind=job.kind.value[0])
-        except Retry as later:
-            log.info("job.later", job=job.id, kind=job.kind.value[0], seconds=later.delay.seconds, because=str(later))
+        with ExitStack() as held:
             with transaction() as tx:
-                jobs.postpone(tx, job.id, tries, later.delay, str(later))
-        except Exception as error:
-            _fail(job, error)
+                job = jobs.load(tx, job_id)
+                if job is None or job.tries != tries:
+                    return
+                company = _company(tx, job)
+            company = [each for each in company if held.enter_context(hold(each.id))]
+            _end([job, *company], _handle([job, *company]))
     except Exception:
         # Most likely the database is away: nothing is lost, the job is due again when its lease runs out.
         log.warning("job.abandoned", job=job_id, exc_info=True)
 
 
-def _handle(job: Job) -> None:
-    if job.payload["format"] > FORMAT:
-        raise NewerFormat(f"its payload has format {job.payload['format']}, this release reads {FORMAT}")
-    HANDLERS[job.kind](job)
-    with transaction() as tx:
-        jobs.finish(tx, job.id)
+def _company(tx: Connection, job: Job) -> list[Job]:
+    """What is done together with a job; one that failed before, or took its process down, goes alone."""
+    handler = HANDLERS[job.kind]
+    if not isinstance(handler, Together) or job.tries > 1:
+        return []
+    return jobs.claim_fresh(tx, job.kind, handler.most - 1, LEASE)
+
+
+def _handle(together: Sequence[Job]) -> dict[int, Exception]:
+    """Do it; returns what went wrong."""
+    failed: dict[int, Exception] = {
+        job.id: NewerFormat(f"its payload has format {job.payload['format']}, this release reads {FORMAT}")
+        for job in together
+        if job.payload["format"] > FORMAT
+    }
+    readable = [job for job in together if job.id not in failed]
+    try:
+        for kind in {job.kind for job in readable}:
+            handler = HANDLERS[kind]
+            if isinstance(handler, Together):
+                failed |= handler.act(readable)
+            else:
+                for job in readable:
+                    handler(job)
+    except Exception as error:
+        failed |= {job.id: error for job in readable}
+    return failed
+
+
+def _end(together: Sequence[Job], failed: Mapping[int, Exception]) -> None:
+    """Mark done what is done; the others are due later, or dead."""
+    if done := [job.id for job in together if job.id not in failed]:
+        with transaction() as tx:
+            jobs.finish(tx, *done)
+    for job in together:
+        if job.id in failed:
+            _not_done(job, failed[job.id])
+
+
+def _not_done(job: Job, error: Exception) -> None:
+    if isinstance(error, ClaimLost):
+        log.info("job.claim_lost", job=job.id, kind=job.kind.value[0])
+    elif isinstance(error, Retry):
+        log.info("job.later", job=job.id, kind=job.kind.value[0], seconds=error.delay.seconds, because=str(error))
+        with transaction() as tx:
+            jobs.postpone(tx, job.id, job.tries, error.delay, str(error))
+    else:
+        _fail(job, error)
 
 
 def _fail(job: Job, error: Exception) -> None:
@@ -149,18 +201,21 @@ def review_access(tx: Connection, job: Job) -> None:
     review(tx, vault, job.payload["service_ids"], clock.now(), job.payload["because"])
 
 
-def stripe_event(job: Job) -> None:
-    """Understand the webhook in inbox row payload['inbox_id']."""
-    from billing.stripe_events import handle
+def stripe_events(together: Sequence[Job]) -> Mapping[int, Exception]:
+    """Understand the webhooks in the inbox rows payload['inbox_id']."""
+    from billing.stripe_events import handle_all
 
-    handle(job.payload["inbox_id"])
+    failed = handle_all([job.payload["inbox_id"] for job in together])
+    return {job.id: failed[job.payload["inbox_id"]] for job in together if job.payload["inbox_id"] in failed}
 
 
-def charge_card(job: Job) -> None:
-    """Try the collection payload['collection_id'] with a saved card."""
-    from billing.collect.charge import charge
+def charge_cards(together: Sequence[Job]) -> Mapping[int, Exception]:
+    """Try the collections payload['collection_id'] with saved cards."""
+    from billing.collect.charge import charge_all
 
-    charge(open_vault(settings().secret_keys), job.payload["collection_id"])
+    ids = dict.fromkeys(job.payload["collection_id"] for job in together)
+    failed = charge_all(open_vault(settings().secret_keys), list(ids))
+    return {job.id: failed[job.payload["collection_id"]] for job in together if job.payload["collection_id"] in failed}
 
 
 def ask_payment(job: Job) -> None:
@@ -260,8 +315,8 @@ def render_document(job: Job) -> None:
     render(job.payload["kind"], job.payload["id"])
 
 
-HANDLERS: dict[Kind, Handler] = {
-    Kind.STRIPE_EVENT: stripe_event,
+HANDLERS: dict[Kind, Handler | Together] = {
+    Kind.STRIPE_EVENT: Together(stripe_events, 100),
     Kind.REVIEW_ACCESS: in_one_transaction(review_access),
     Kind.ASK_PAYMENT: ask_payment,
     Kind.ASK_PAGE: ask_page,
@@ -271,7 +326,7 @@ HANDLERS: dict[Kind, Handler] = {
     Kind.POLL_EVENTS: one_at_a_time(poll_events),
     Kind.FETCH_BALANCE: one_at_a_time(fetch_balance),
     Kind.CHECK_GATEWAY: check_gateway,
-    Kind.CHARGE_CARD: charge_card,
+    Kind.CHARGE_CARD: Together(charge_cards, 32),  # a receipt's number is waited for while so many are recorded
     Kind.CLOSE_PAGES: close_pages,
     Kind.END_COLLECTION: end_collection,
     Kind.TICK: one_at_a_time(tick),  # a second bill run beside a long one would only be in its way

@@ -105,7 +105,7 @@ def run_job(job_id: int, tries: int) -> None:
     try:
         with leases.hold(job_id) as fresh:
             if fresh:
-                tasks.perform(job_id, tries)
+                tasks.perform(job_id, tries, leases.hold)
     finally:
         for pump in _pumps:
             pump.wake()

@@ -171,26 +171,35 @@ def try_now(tx: Connection, actor: str, collection_id: int) -> None:
 
 def owed_by(tx: Connection, collection_id: int, currency: str) -> tuple[Money, list[int]]:
     """What is still owed of what a collection collects, and on which invoices."""
+    return owed_by_each(tx, {collection_id: currency})[collection_id]
+
+
+def owed_by_each(tx: Connection, currencies: Mapping[int, str]) -> dict[int, tuple[Money, list[int]]]:
+    """The same of many collections, given with their currencies."""
     query = (
-        select(open_item.c.invoice_id, open_item.c.open_minor)
+        select(collected.c.collection_id, open_item.c.invoice_id, open_item.c.open_minor)
         .join(collected, collected.c.invoice_id == open_item.c.invoice_id)
-        .where(collected.c.collection_id == collection_id, collected.c.alive)
+        .where(collected.c.collection_id == func.any(list(currencies)), collected.c.alive)
         .order_by(open_item.c.invoice_id)
     )
-    rows = tx.execute(query).all()
-    return Money(sum(row.open_minor for row in rows), currency), [row.invoice_id for row in rows]
+    found = {each: (Money(0, currency), list[int]()) for each, currency in currencies.items()}
+    for row in tx.execute(query):
+        owed, invoices = found[row.collection_id]
+        found[row.collection_id] = owed + Money(row.open_minor, owed.currency), [*invoices, row.invoice_id]
+    return found
 
 
 def conclude(tx: Connection, row: Row[Any], state: str, reason: str, now: datetime) -> None:
     """End a collection ('paid' or 'ended'): its invoices are free for another."""
-    tx.execute(
-        update(collection)
-        .where(collection.c.id == row.id)
-        .values(
-            state=state, reason=reason, next_try_at=None, ask_at=None, asked=0, held_until=None, ended_at=now
-        )
-    )  # fmt: skip
-    tx.execute(update(collected).where(collected.c.collection_id == row.id).values(alive=False))
+    conclude_all(tx, [row.id], state, reason, now)
+
+
+def conclude_all(tx: Connection, collection_ids: Collection[int], state: str, reason: str, now: datetime) -> None:
+    """The same for many."""
+    ids = func.any(list(collection_ids))
+    values = {"state": state, "reason": reason, "next_try_at": None, "ask_at": None, "asked": 0, "held_until": None}
+    tx.execute(update(collection).where(collection.c.id == ids).values(**values, ended_at=now))
+    tx.execute(update(collected).where(collected.c.collection_id == ids).values(alive=False))
 
 
 def _uncollected(
