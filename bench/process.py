@@ -27,12 +27,12 @@ def cores() -> tuple[int, int]:
 
 
 class Process:
-    """One process from `with` to the end of its block; what it prints goes into `log`."""
+    """One process from `with` to the end of its block; what it prints goes into `log`. `core` None: it may use all."""
 
     def __init__(
         self,
         argv: Sequence[str],
-        core: int,
+        core: int | None,
         log: Path,
         *,
         environment: Mapping[str, str] | None = None,
@@ -55,7 +55,8 @@ class Process:
                 start_new_session=True,  # Ctrl-C is for us; we end it
             )
         self.pid = self._process.pid
-        os.sched_setaffinity(self.pid, {self._core})  # before it has a second thread; all it starts inherit this
+        if self._core is not None:
+            os.sched_setaffinity(self.pid, {self._core})  # before it has a second thread; all it starts inherit this
         return self
 
     def __exit__(
