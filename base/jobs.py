@@ -10,7 +10,21 @@ from datetime import timedelta
 from enum import Enum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Text, and_, cast, exists, func, literal, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Integer,
+    Text,
+    and_,
+    cast,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 
 from base.database import notify
@@ -210,12 +224,16 @@ def fail(tx: Connection, job_id: int, error: str, tries: int) -> bool:
     return dead and failed.rowcount > 0
 
 
-def postpone(tx: Connection, job_id: int, tries: int, delay: timedelta, because: str = "") -> None:
-    """Give a claimed job back without a failure: it is due again after `delay`, and this try does not count."""
+def postpone(tx: Connection, tries_by_id: Mapping[int, int], delay: timedelta, because: str = "") -> None:
+    """Give claimed jobs back without a failure: they are due again after `delay`, and these tries do not count."""
+    given = func.unnest(cast(list(tries_by_id), ARRAY(BigInteger)), cast(list(tries_by_id.values()), ARRAY(Integer)))
+    claim = given.table_valued("id", "tries").render_derived()
     tx.execute(
         update(job)
-        .where(job.c.id == job_id, job.c.tries == tries, job.c.state == "sent")
-        .values(state="ready", tries=tries - 1, run_after=func.clock_timestamp() + delay, last_error=because[:2000])
+        .where(job.c.id == claim.c.id, job.c.tries == claim.c.tries, job.c.state == "sent")
+        .values(
+            state="ready", tries=job.c.tries - 1, run_after=func.clock_timestamp() + delay, last_error=because[:2000]
+        )
     )
 
 

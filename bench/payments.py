@@ -60,6 +60,7 @@ def run(sizes: Sizes) -> list[Row]:
     with ExitStack() as held:
         till = Till(held, sizes.charges)
         till.leave_cards(sizes.charges)
+        till.deed("listen")
         _say(f"{sizes.charges} subscribers pay by card")
         for _ in range(sizes.runs):
             _autopay(till, sizes, found)
@@ -187,6 +188,7 @@ def _events(till: Till, count: int, lost: list[str]) -> list[dict[str, Any]]:
 
 def _restore(till: Till, held: ExitStack, sizes: Sizes, found: Found) -> None:
     """Walled subscribers pay, while nothing else happens and beside a bill run with its PDFs."""
+    till.deed("listen")
     till.do("UPDATE nas SET coa_port = :port", port=free_port())
     people = 2 * sizes.runs * sizes.samples
     walled = till.deed("wall_in", sizes.invoices, people)

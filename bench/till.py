@@ -117,7 +117,10 @@ class Till:
             return json.load(answer)
 
     def leave_cards(self, people: int) -> None:
-        """Have the first `people` subscribers keep a card at the pretend Stripe, and pay by it."""
+        """Have the first `people` subscribers keep a card at the pretend Stripe, and pay by it.
+
+        Before Stripe posts its events, so that the storm of new cards is over.
+        """
         found = list(self.customers(people))
         kept = self.folder / "cards.json"
         kept.write_text(json.dumps(found))

@@ -41,9 +41,12 @@ def set_up(address: str, key: str) -> str:
         set_business(
             tx, vault, "bench", stripe_secret_key=key, stripe_api_base=address, stripe_calls_per_second=0
         )  # fmt: skip
-    found = learn_account(vault)
-    set_up_endpoint(vault, "bench")
-    return found.account
+    return learn_account(vault).account
+
+
+def listen() -> str:
+    """Have the pretend Stripe post its events to the portal; returns the endpoint."""
+    return set_up_endpoint(open_vault(settings().secret_keys), "bench").id
 
 
 def keep_cards(file: str) -> int:
@@ -179,6 +182,7 @@ DEEDS: dict[str, Callable[..., Any]] = {
     each.__name__: each
     for each in (
         set_up,
+        listen,
         keep_cards,
         bill_next_month,
         wall_in,

@@ -27,7 +27,7 @@ from billing.prepaid.renewal import renew
 from billing.refused import Refused
 from billing.settle import add_credits, apply_credits, lock_subscribers
 from billing.tables import allocation, invoice, payment
-from billing.write_offs import recover_named
+from billing.write_offs import any_written_off, recover_named
 
 # method -> where the money lies, or lay already
 ACCOUNT_OF = {
@@ -117,8 +117,10 @@ def record_payments(
     post_all(tx, [_entry(*each) for each in recorded])
     add_credits(tx, [(each.subscriber_id, each.amount, payment_id) for payment_id, _, each in recorded])
     apply_credits(tx, who, now, today, prefer={each for one in incoming for each in one.invoice_ids})
+    given_up = any_written_off(tx, {each for one in incoming for each in one.invoice_ids})
     for one in incoming:
-        recover_named(tx, author, one.subscriber_id, one.invoice_ids, now, today)
+        if not given_up.isdisjoint(one.invoice_ids):
+            recover_named(tx, author, one.subscriber_id, one.invoice_ids, now, today)
     deeds = [
         {
             "at": clock.now(), "actor": author, "act": "payment.recorded", "subject": "subscriber",

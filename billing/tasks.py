@@ -142,23 +142,23 @@ def _handle(together: Sequence[Job]) -> dict[int, Exception]:
 
 def _end(together: Sequence[Job], failed: Mapping[int, Exception]) -> None:
     """Mark done what is done; the others are due later, or dead."""
-    if done := [job.id for job in together if job.id not in failed]:
-        with transaction() as tx:
-            jobs.finish(tx, *done)
+    early: dict[tuple[timedelta, str], list[Job]] = {}
+    with transaction() as tx:
+        jobs.finish(tx, *(job.id for job in together if job.id not in failed))
+        for job in together:
+            if isinstance(error := failed.get(job.id), Retry):
+                early.setdefault((error.delay, str(error)), []).append(job)
+        for (delay, because), some in early.items():
+            jobs.postpone(tx, {job.id: job.tries for job in some}, delay, because)
+    for (delay, because), some in early.items():
+        facts = {"jobs": [job.id for job in some], "kind": some[0].kind.value[0]}
+        log.info("job.later", **facts, seconds=delay.seconds, because=because)
     for job in together:
-        if job.id in failed:
-            _not_done(job, failed[job.id])
-
-
-def _not_done(job: Job, error: Exception) -> None:
-    if isinstance(error, ClaimLost):
-        log.info("job.claim_lost", job=job.id, kind=job.kind.value[0])
-    elif isinstance(error, Retry):
-        log.info("job.later", job=job.id, kind=job.kind.value[0], seconds=error.delay.seconds, because=str(error))
-        with transaction() as tx:
-            jobs.postpone(tx, job.id, job.tries, error.delay, str(error))
-    else:
-        _fail(job, error)
+        error = failed.get(job.id)
+        if isinstance(error, ClaimLost):
+            log.info("job.claim_lost", job=job.id, kind=job.kind.value[0])
+        elif error is not None and not isinstance(error, Retry):
+            _fail(job, error)
 
 
 def _fail(job: Job, error: Exception) -> None:
@@ -326,7 +326,7 @@ HANDLERS: dict[Kind, Handler | Together] = {
     Kind.POLL_EVENTS: one_at_a_time(poll_events),
     Kind.FETCH_BALANCE: one_at_a_time(fetch_balance),
     Kind.CHECK_GATEWAY: check_gateway,
-    Kind.CHARGE_CARD: Together(charge_cards, 32),  # a receipt's number is waited for while so many are recorded
+    Kind.CHARGE_CARD: Together(charge_cards, 64),  # a receipt's number is waited for while so many are recorded
     Kind.CLOSE_PAGES: close_pages,
     Kind.END_COLLECTION: end_collection,
     Kind.TICK: one_at_a_time(tick),  # a second bill run beside a long one would only be in its way

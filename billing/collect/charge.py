@@ -211,9 +211,11 @@ def _commit_attempts(
         ],
     )
     held = now + settle.holds_for(load_business(tx, vault), delayed=False)
-    values = {"state": "charging", "held_until": held, "ask_at": clock.real() + PATIENCE, "asked": 0}
+    asked = {"ask_at": clock.real() + settle.ANSWERED_WITHIN, "asked": 0}
     ids = [step.row.id for step in ready]
-    tx.execute(update(collection).where(collection.c.id == func.any(ids)).values(**values))
+    tx.execute(
+        update(collection).where(collection.c.id == func.any(ids)).values(state="charging", held_until=held, **asked)
+    )
     return ready
 
 

@@ -32,6 +32,7 @@ from billing.tables import payment
 
 ASK_AFTER = (5, 30, 300, 3600)  # seconds until an unknown outcome is asked about again; then every hour
 SETTLED_AFTER = timedelta(minutes=1)  # real time after which a charge that Stripe knows nothing of was never made
+ANSWERED_WITHIN = timedelta(minutes=2)  # real time in which a confirmation is answered, or given up as unknown
 PENDING_EVERY = timedelta(hours=1)  # a payment under way is asked about, should its event be lost
 
 
@@ -57,17 +58,24 @@ def hear(vault: Vault, intent_id: str) -> str:
     return told
 
 
-def hear_all(vault: Vault, intent_ids: Collection[str]) -> dict[str, str | Exception]:
+def hear_all(vault: Vault, intent_ids: Collection[str], *, patient: bool = False) -> dict[str, str | Exception]:
     """The same for many; what went wrong stands in the place of the state.
 
-    One whose money is recorded is not asked about: nothing that an event tells of it can change that.
+    One whose money is recorded is not asked about: nothing that an event tells of it can change that. `patient`: nor
+    is one that was confirmed a moment ago, because its answer is about to come; the sweep asks should it never come.
     """
-    query = select(collection.c.intent_id, collection.c.state)
+    query = select(collection.c.intent_id, collection.c.id, collection.c.state)
     with transaction() as tx:
         business = load_business(tx, vault)
-        known = dict(tx.execute(query.where(collection.c.intent_id == func.any(list(intent_ids)))).all())
-    told: dict[str, str | Exception] = {each: known.get(each, "not ours") for each in intent_ids}
-    asked = [each for each, state in known.items() if state != "paid"]
+        rows = tx.execute(query.where(collection.c.intent_id == func.any(list(intent_ids)))).all()
+        tried = _newest(tx, [row.id for row in rows if row.state == "charging"]) if patient else {}
+    told: dict[str, str | Exception] = dict.fromkeys(intent_ids, "not ours")
+    told |= {row.intent_id: row.state for row in rows}
+    asked = []
+    for row in rows:
+        fresh = row.id in tried and tried[row.id].real_at > clock.real() - ANSWERED_WITHIN
+        if row.state != "paid" and not fresh:
+            asked.append(row.intent_id)
     for answers in ask_all(partial(intents.read, business), asked):
         found = []
         for intent_id, answer in answers:
@@ -242,7 +250,8 @@ def _paid_all(tx: Connection, vault: Vault, found: Mapping[int, Intent]) -> None
         update_rows(tx, attempt, marks)
     done = {row.id for row in fresh.values()}
     for row in rows:
-        if row.id not in done:
+        recorded = row.state == "paid" and found[row.id].id in before
+        if row.id not in done and not (recorded and row.id in tried and tried[row.id].state == "succeeded"):
             _paid(tx, vault, business, row, tried.get(row.id), found[row.id], now)
 
 
