@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, DateTime, Text, cast, func, literal, select, update
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
+from sqlalchemy import Connection, func, select, text, update
 
 from base import jobs
+from base.database import notify
 from base.tables import inbox
 
 
@@ -35,30 +35,39 @@ def receive(
     return receive_all(tx, source, [Arrived(event_id, kind, json.dumps(body), received_at)], polled=polled) == 1
 
 
+# Row and job in one statement: while it is answered, Stripe's next webhooks wait.
+_STORE = text(
+    "WITH given AS (SELECT * FROM unnest(CAST(:names AS text[]), CAST(:kinds AS text[]), CAST(:bodies AS text[]), "
+    "CAST(:instants AS timestamptz[])) AS given (event_id, kind, body, received_at)), "
+    "stored AS (INSERT INTO inbox (source, event_id, kind, body, received_at, polled_at) "
+    "SELECT :source, event_id, kind, CAST(body AS jsonb), received_at, CASE WHEN :polled THEN received_at END "
+    "FROM given ON CONFLICT (source, event_id) DO NOTHING RETURNING id), "
+    "queued AS (INSERT INTO job (kind, lane, payload, key) SELECT :job, :lane, "
+    "jsonb_build_object('format', 1, 'inbox_id', id), 'inbox:' || id FROM stored ON CONFLICT (key) DO NOTHING) "
+    "SELECT (SELECT count(*) FROM stored) AS stored, ARRAY(SELECT event_id FROM inbox WHERE source = :source "
+    "AND event_id = ANY(:names) AND polled_at IS NOT NULL AND told_at IS NULL AND NOT :polled) AS asked_for"
+)  # the last looks at what was there before: a statement does not see what it inserts
+
+
 def receive_all(tx: Connection, source: str, events: Sequence[Arrived], *, polled: bool = False) -> int:
-    """The same of many in a few statements; returns how many had not come before."""
-    names = cast([each.event_id for each in events], ARRAY(Text))
-    given = func.unnest(
-        names,
-        cast([each.kind for each in events], ARRAY(Text)),
-        cast([each.body for each in events], ARRAY(Text)),
-        cast([each.received_at for each in events], ARRAY(DateTime(timezone=True))),
-    )
-    each = given.table_valued("event_id", "kind", "body", "received_at").render_derived()
-    columns = ["source", "event_id", "kind", "body", "received_at", "polled_at"]
-    polled_at = each.c.received_at if polled else literal(None, DateTime(timezone=True))
-    rows = select(
-        literal(source), each.c.event_id, each.c.kind, cast(each.c.body, JSONB), each.c.received_at, polled_at
-    )
-    stored = insert(inbox).from_select(columns, rows).on_conflict_do_nothing(index_elements=["source", "event_id"])
-    fresh = list(tx.scalars(stored.returning(inbox.c.id)))
-    if len(fresh) < len(events) and not polled:
-        asked_for = (inbox.c.source == source, inbox.c.event_id == func.any(names), inbox.c.polled_at.is_not(None))
-        before = (inbox.c.told_at.is_(None), inbox.c.id.not_in(fresh))
-        tx.execute(update(inbox).where(*asked_for, *before).values(told_at=events[0].received_at))
-    payloads = {f"inbox:{row_id}": {"inbox_id": row_id} for row_id in fresh}
-    jobs.enqueue_all(tx, jobs.Kind.STRIPE_EVENT, payloads)
-    return len(fresh)
+    """The same of many in one statement; returns how many had not come before."""
+    name, lane = jobs.Kind.STRIPE_EVENT.value
+    values = {
+        "source": source,
+        "names": [each.event_id for each in events],
+        "kinds": [each.kind for each in events],
+        "bodies": [each.body for each in events],
+        "instants": [each.received_at for each in events],
+        "polled": polled,
+        "job": name,
+        "lane": lane.value,
+    }
+    row = tx.execute(_STORE, values).one()
+    if row.asked_for:
+        own = (inbox.c.source == source, inbox.c.event_id == func.any(row.asked_for))
+        tx.execute(update(inbox).where(*own).values(told_at=events[0].received_at))
+    notify(tx, jobs.CHANNEL)
+    return int(row.stored)
 
 
 def untold(tx: Connection, source: str, before: datetime) -> list[str]:

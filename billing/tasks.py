@@ -14,10 +14,11 @@ Where thousands of a kind come at once, write `handle(jobs)` instead, which retu
 `Together`: a job takes along those of its kind that are due and that nobody has tried yet.
 """
 
+import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from sqlalchemy import Connection
@@ -63,6 +64,10 @@ class Together:
 
     act: Callable[[Sequence[Job]], Mapping[int, Exception]]
     most: int
+    patience: float = 0.0
+    "Seconds that a job waits for the end of the one before it in this process, to take along what comes meanwhile."
+    before: threading.Lock = field(default_factory=threading.Lock)
+    "Held by the one that is under way."
 
 
 def in_one_transaction(effect: Callable[[Connection, Job], None]) -> Handler:
@@ -101,22 +106,24 @@ def perform(job_id: int, tries: int, hold: Hold = lambda _: nullcontext(True)) -
         with ExitStack() as held:
             with transaction() as tx:
                 job = jobs.load(tx, job_id)
-                if job is None or job.tries != tries:
-                    return
-                company = _company(tx, job)
-            company = [each for each in company if held.enter_context(hold(each.id))]
+            if job is None or job.tries != tries:
+                return
+            company = [each for each in _company(job, held) if held.enter_context(hold(each.id))]
             _end([job, *company], _handle([job, *company]))
     except Exception:
         # Most likely the database is away: nothing is lost, the job is due again when its lease runs out.
         log.warning("job.abandoned", job=job_id, exc_info=True)
 
 
-def _company(tx: Connection, job: Job) -> list[Job]:
+def _company(job: Job, held: ExitStack) -> list[Job]:
     """What is done together with a job; one that failed before, or took its process down, goes alone."""
     handler = HANDLERS[job.kind]
     if not isinstance(handler, Together) or job.tries > 1:
         return []
-    return jobs.claim_fresh(tx, job.kind, handler.most - 1, LEASE)
+    if handler.patience and handler.before.acquire(timeout=handler.patience):
+        held.callback(handler.before.release)
+    with transaction() as tx:
+        return jobs.claim_fresh(tx, job.kind, handler.most - 1, LEASE)
 
 
 def _handle(together: Sequence[Job]) -> dict[int, Exception]:
@@ -316,7 +323,7 @@ def render_document(job: Job) -> None:
 
 
 HANDLERS: dict[Kind, Handler | Together] = {
-    Kind.STRIPE_EVENT: Together(stripe_events, 100),
+    Kind.STRIPE_EVENT: Together(stripe_events, 200, patience=0.25),
     Kind.REVIEW_ACCESS: in_one_transaction(review_access),
     Kind.ASK_PAYMENT: ask_payment,
     Kind.ASK_PAGE: ask_page,
