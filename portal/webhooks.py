@@ -1,11 +1,14 @@
 """Webhooks: the signature is checked on the raw bytes and the event kept; understanding it is a job.
 
-An event is answered once it is committed. Those that come at the same moment are committed together.
+An event is answered once it is committed. Those that come at the same moment are committed together. Stripe may send a
+thousand a second after a bill run, so the usual request is answered before the machinery of pages is set in motion.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
@@ -20,6 +23,11 @@ from portal.at_hand import vault
 from portal.convoy import Convoy
 from portal.security import csrf
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+LARGEST = 1_000_000  # octets of a request, as for pages
+PATH = "/webhooks/stripe"
 blueprint = Blueprint("webhooks", __name__, url_prefix="/webhooks")
 csrf.exempt(blueprint)
 PLAIN = {"Content-Type": "text/plain; charset=utf-8"}
@@ -40,6 +48,29 @@ def stripe() -> ResponseReturnValue:
     arrived = clock.real()
     sentence, status = _keep(_Letter(request.get_data(), request.headers.get("Stripe-Signature", ""), arrived))
     return sentence, status, PLAIN
+
+
+def answer_first(pages: "WSGIApplication") -> "WSGIApplication":
+    """The application that answers Stripe's posts itself and leaves everything else, also odd posts, to `pages`."""
+
+    def app(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        length = environ.get("CONTENT_LENGTH") or ""
+        usual = environ["REQUEST_METHOD"] == "POST" and length.isascii() and length.isdigit() and len(length) < 8
+        if environ.get("PATH_INFO") != PATH or not usual or int(length) > LARGEST:
+            return pages(environ, start_response)
+        arrived = clock.real()
+        payload: bytes = environ["wsgi.input"].read(int(length))
+        try:
+            sentence, status = _keep(_Letter(payload, environ.get("HTTP_STRIPE_SIGNATURE", ""), arrived))
+        except Exception:
+            logger().error("webhook.not_kept", exc_info=True)
+            sentence, status = "It could not be kept; send it again.\n", 500
+        body = sentence.encode()
+        headers = [*PLAIN.items(), ("Content-Length", str(len(body))), ("Cache-Control", "no-store")]
+        start_response(f"{status} {HTTPStatus(status).phrase}", headers)
+        return [body]
+
+    return app
 
 
 def _keep_all(letters: Sequence[_Letter]) -> list[tuple[str, int]]:
