@@ -113,7 +113,9 @@ def wall_in(first: str, people: str) -> list[int]:
         tx.execute(insert(dunning_notice), named)
         set_business(tx, vault, "bench", due_days=3650)  # nothing else becomes due meanwhile
         services = list(tx.scalars(select(service.c.id).where(service.c.payer_id == func.any(who))))
-        return refresh_access(tx, vault, services, now, because="bench")
+        walled = refresh_access(tx, vault, services, now, because="bench")
+        tx.execute(update(job).where(job.c.state == "ready").values(state="done"))  # their papers are not measured
+        return walled
 
 
 def lose_answers(count: str) -> list[str]:
