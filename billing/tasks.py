@@ -15,6 +15,7 @@ Where thousands of a kind come at once, write `handle(jobs)` instead, which retu
 """
 
 import threading
+import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
@@ -58,7 +59,11 @@ class NewerFormat(Exception):
     """The job was written by a newer release, whose workers must run it."""
 
 
-@dataclass(frozen=True, slots=True)
+MANY = 8  # taken along by the job before
+LINGER = 0.1  # seconds in which a storm gathers: a transaction costs more than it takes along
+
+
+@dataclass(slots=True)
 class Together:
     """A handler of up to `most` jobs of one kind at once; `act` returns what went wrong by the ids of jobs."""
 
@@ -68,6 +73,8 @@ class Together:
     "Seconds that a job waits for the end of the one before it in this process, to take along what comes meanwhile."
     before: threading.Lock = field(default_factory=threading.Lock)
     "Held by the one that is under way."
+    taken: int = 0
+    "How many it took along."
 
 
 def in_one_transaction(effect: Callable[[Connection, Job], None]) -> Handler:
@@ -122,8 +129,12 @@ def _company(job: Job, held: ExitStack) -> list[Job]:
         return []
     if handler.patience and handler.before.acquire(timeout=handler.patience):
         held.callback(handler.before.release)
+        if handler.taken >= MANY:
+            time.sleep(LINGER)
     with transaction() as tx:
-        return jobs.claim_fresh(tx, job.kind, handler.most - 1, LEASE)
+        company = jobs.claim_fresh(tx, job.kind, handler.most - 1, LEASE)
+    handler.taken = len(company)
+    return company
 
 
 def _handle(together: Sequence[Job]) -> dict[int, Exception]:
@@ -323,7 +334,7 @@ def render_document(job: Job) -> None:
 
 
 HANDLERS: dict[Kind, Handler | Together] = {
-    Kind.STRIPE_EVENT: Together(stripe_events, 200, patience=0.25),
+    Kind.STRIPE_EVENT: Together(stripe_events, 200, patience=0.5),
     Kind.REVIEW_ACCESS: in_one_transaction(review_access),
     Kind.ASK_PAYMENT: ask_payment,
     Kind.ASK_PAGE: ask_page,

@@ -35,7 +35,7 @@ from billing.pump import BrokerAway, Pump
 
 TICK_SECONDS = 5.0
 GRACE = 1.5  # seconds that running jobs have to end after SIGTERM
-NICE = 5  # what answers people and machines, the portal and radius, goes before jobs; documents come last
+NICE = 10  # of documents: whoever is waited for goes first
 
 log = logger()
 leases = Leases()
@@ -166,7 +166,8 @@ def main(lanes: Sequence[Lane], beat: bool) -> None:
             "not leave this process: start both in one process, or set TOLLKEEPER_BROKER_URL to redis://…"
         )
     address(config)
-    os.nice(NICE if Lane.URGENT in lanes else 2 * NICE)
+    if list(lanes) == [Lane.DOCUMENTS]:
+        os.nice(NICE)
     stop = stop_at(signal.SIGTERM, signal.SIGINT)
     warnings.filterwarnings("ignore", message=".*superuser privileges")  # JSON only, so root is no danger here
     if _in_process(config):
