@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from base.process import die_with_parent
-from bench.process import Broken, wait_for
+from bench.process import Broken, processor_seconds, wait_for
 from bench.report import Row, median
 from bench.till import LATENCY, Till, free_port
 from bench.webhook_load import Answers, build, post_all
@@ -44,6 +44,10 @@ class Found:
     """One figure of each run."""
 
     autopay_s: list[float] = field(default_factory=list)
+    charge_cpu_ms: list[float] = field(default_factory=list)
+    "Of processor time, of all processes together."
+    webhook_cpu_ms: list[float] = field(default_factory=list)
+    "The same, until it is understood."
     per_second: list[float] = field(default_factory=list)
     p50_ms: list[float] = field(default_factory=list)
     p99_ms: list[float] = field(default_factory=list)
@@ -71,10 +75,12 @@ def run(sizes: Sizes) -> list[Row]:
     size = f"{sizes.charges // 1000}k" if sizes.charges >= 1000 else str(sizes.charges)
     return [
         _row(f"{sizes.charges} cards charged, s", found.autopay_s, f"autopay_{size}_s"),
+        _row("processor time of a charge, ms", found.charge_cpu_ms),
         _row("webhooks accepted per second", found.per_second, "webhooks_per_s", more_is_better=True),
         _row("a webhook answered, p50, ms", found.p50_ms),
         _row("a webhook answered, p99, ms", found.p99_ms, "webhook_p99_ms"),
         _row("all webhooks understood after the last, s", found.drain_s, "webhooks_drain_s"),
+        _row("processor time of a webhook, ms", found.webhook_cpu_ms),
         _row("webhook to policy, p99, ms", found.policy_ms),
         _row("webhook to CoA-ACK, p99, ms", found.restore_ms, "pay_to_restore_p99_ms"),
         _row("webhook to policy beside a bill run, p99, ms", found.busy_policy_ms),
@@ -102,15 +108,19 @@ def _autopay(till: Till, sizes: Sizes, found: Found) -> None:
         raise Broken(f"{issued} invoices were issued for {sizes.charges} subscribers")
     till.dial(delay=LATENCY)
     with till.worker() as worker:
-        begun = time.perf_counter()
+        begun, used = time.perf_counter(), processor_seconds()
         till.do("UPDATE job SET run_after = clock_timestamp() WHERE kind = 'charge_card' AND state = 'ready'")
         till.do("NOTIFY tollkeeper_jobs")
         wait_for(lambda: _slowly(till, paid) - before >= sizes.charges, 1800, "the last charge", worker)
         found.autopay_s.append(time.perf_counter() - begun)
+        found.charge_cpu_ms.append(1000 * (processor_seconds() - used) / sizes.charges)
         wait_for(till.all_understood, 600, "the webhooks of the charges", worker)
     till.dial(delay=0.0)
     _check_money(till)
-    _say(f"{sizes.charges} cards charged in {found.autopay_s[-1]:.1f} s")
+    _say(
+        f"{sizes.charges} cards charged in {found.autopay_s[-1]:.1f} s, "
+        f"{found.charge_cpu_ms[-1]:.1f} ms of processor time each"
+    )
 
 
 def _slowly(till: Till, query: str) -> int:
@@ -135,12 +145,14 @@ def _webhooks(till: Till, sizes: Sizes, found: Found) -> None:
     requests = build(events, till.deed("webhook_secret"), till.web_port)
     till.dial(delay=LATENCY)
     with till.worker() as worker:
+        used = processor_seconds()
         answers: Answers = post_all(till.web_port, requests, sizes.webhooks)
         ended = time.perf_counter()
         waits = "SELECT count(*) FROM inbox WHERE processed_at IS NULL"
         left = int(till.ask(waits))
         wait_for(lambda: _slowly(till, waits) == 0, 900, "the last webhook being understood", worker)
         found.drain_s.append(time.perf_counter() - ended)
+        found.webhook_cpu_ms.append(1000 * (processor_seconds() - used) / len(requests))
     till.dial(delay=0.0)
     if answers.refused:
         raise Broken(f"{answers.refused} of {len(requests)} webhooks were not accepted")
@@ -155,7 +167,8 @@ def _webhooks(till: Till, sizes: Sizes, found: Found) -> None:
     _say(
         f"{answers.accepted} webhooks, {found.per_second[-1]:.0f}/s, p50 {found.p50_ms[-1]:.1f} ms, "
         f"p99 {found.p99_ms[-1]:.1f} ms, at most {answers.latencies[-1]:.0f} ms, {left} left, understood after "
-        f"{found.drain_s[-1]:.1f} s; the sender was {answers.late_ms:.1f} ms late at most"
+        f"{found.drain_s[-1]:.1f} s, {found.webhook_cpu_ms[-1]:.2f} ms of processor time each; "
+        f"the sender was {answers.late_ms:.1f} ms late at most"
     )
 
 

@@ -108,6 +108,24 @@ class Process:
         raise Broken(f"process {self.pid} has ended")
 
 
+def processor_seconds() -> float:
+    """Processor seconds of this process and of all that it has started, as far as they live: of everything we do."""
+    parents: dict[int, int] = {}
+    used: dict[int, float] = {}
+    for each in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = each.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # it has ended
+        pid = int(each.parent.name)
+        parents[pid] = int(fields[1])
+        used[pid] = sum(map(int, fields[11:15])) / _TICKS  # its own, and that of children it has waited for
+    ours = {os.getpid()}
+    while found := {pid for pid, parent in parents.items() if parent in ours} - ours:
+        ours |= found
+    return sum(used.get(pid, 0.0) for pid in ours)
+
+
 def wait_for(condition: Callable[[], object], seconds: float, what: str, process: Process | None = None) -> None:
     """Look until it holds; Broken when it does not in time, with the last words of the process that was to do it."""
     deadline = time.monotonic() + seconds

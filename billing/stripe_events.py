@@ -107,7 +107,8 @@ def handle_all(inbox_ids: Collection[int]) -> dict[int, Exception]:
         business = load_business(tx, vault)
     outcomes = {row.id: not_ours(business, row.body) or ("" if row.kind in EVENTS else "ignored") for row in rows}
     known = [row for row in rows if not outcomes[row.id]]
-    told = settle.hear_all(vault, {name for row in known if (name := _intent_of(row))}, patient=True)
+    names = {name for row in known if (name := _intent_of(row))}
+    told = settle.hear_all(vault, names, patient=True) if names else {}
     failed: dict[int, Exception] = {}
     answers: list[tuple[Row[Any], str | Exception]]
     answers = [(row, told[name]) for row in known if (name := _intent_of(row))]

@@ -113,26 +113,47 @@ def perform(job_id: int, tries: int, hold: Hold = lambda _: nullcontext(True)) -
         with ExitStack() as held:
             with transaction() as tx:
                 job = jobs.load(tx, job_id)
-            if job is None or job.tries != tries:
-                return
-            company = [each for each in _company(job, held) if held.enter_context(hold(each.id))]
+                if job is None or job.tries != tries:
+                    return
+                company = _company_at_once(tx, job, held)
+            if company is None:
+                company = _company(job, held)
+            company = [each for each in company if held.enter_context(hold(each.id))]
             _end([job, *company], _handle([job, *company]))
     except Exception:
         # Most likely the database is away: nothing is lost, the job is due again when its lease runs out.
         log.warning("job.abandoned", job=job_id, exc_info=True)
 
 
-def _company(job: Job, held: ExitStack) -> list[Job]:
-    """What is done together with a job; one that failed before, or took its process down, goes alone."""
+def _company_at_once(tx: Connection, job: Job, held: ExitStack) -> list[Job] | None:
+    """What is done together with a job; None where something has to be waited for before that is known.
+
+    One that failed before, or took its process down, goes alone.
+    """
     handler = HANDLERS[job.kind]
     if not isinstance(handler, Together) or job.tries > 1:
         return []
-    if handler.patience and handler.before.acquire(timeout=handler.patience):
+    if handler.patience:
+        if handler.taken >= MANY or not handler.before.acquire(blocking=False):
+            return None
+        held.callback(handler.before.release)
+    return _take_along(tx, job, handler)
+
+
+def _company(job: Job, held: ExitStack) -> list[Job]:
+    """The same after the one before has ended, or after a while; a storm gathers first."""
+    handler = HANDLERS[job.kind]
+    assert isinstance(handler, Together)
+    if handler.before.acquire(timeout=handler.patience):
         held.callback(handler.before.release)
         if handler.taken >= MANY:
             time.sleep(LINGER)
     with transaction() as tx:
-        company = jobs.claim_fresh(tx, job.kind, handler.most - 1, LEASE)
+        return _take_along(tx, job, handler)
+
+
+def _take_along(tx: Connection, job: Job, handler: Together) -> list[Job]:
+    company = jobs.claim_fresh(tx, job.kind, handler.most - 1, LEASE)
     handler.taken = len(company)
     return company
 
