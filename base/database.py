@@ -50,7 +50,7 @@ def connect(url: str, *, pool_size: int = 5) -> Engine:
 def engine() -> Engine:
     """The engine of this process."""
     config = settings()
-    return connect(address(config), pool_size=max(5, config.worker_threads + 2, config.web_threads))
+    return connect(address(config), pool_size=max(5, config.worker_threads + 2, min(16, config.web_threads)))
 
 
 @contextmanager

@@ -10,7 +10,21 @@ from datetime import timedelta
 from enum import Enum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Text, and_, cast, exists, func, literal, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Integer,
+    Text,
+    and_,
+    cast,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 
 from base.database import notify
@@ -119,11 +133,24 @@ def claim(tx: Connection, lanes: Sequence[Lane], limit: int, lease: timedelta) -
     Kinds that a newer release wrote are left to its workers.
     """
     due = or_(job.c.state == "ready", and_(job.c.state == "sent", job.c.lease_until < func.clock_timestamp()))
-    names = [lane.value for lane in lanes]
+    claimed: list[Job] = []
+    for lane in sorted(lanes, key=list(Lane).index):
+        if len(claimed) < limit:  # a lane at a time, so that its index brings the oldest however many wait
+            claimed += _claim(tx, limit - len(claimed), lease, job.c.lane == lane.value, job.c.kind.in_(KINDS), due)
+    return claimed
+
+
+def claim_fresh(tx: Connection, kind: Kind, limit: int, lease: timedelta) -> list[Job]:
+    """Take up to `limit` due jobs of a kind that nobody has tried yet, to be done together with another."""
+    own = (job.c.lane == kind.lane.value, job.c.kind == kind.value[0])
+    return _claim(tx, limit, lease, *own, job.c.state == "ready", job.c.tries == 0)
+
+
+def _claim(tx: Connection, limit: int, lease: timedelta, *where: ColumnElement[bool]) -> list[Job]:
     chosen = (
         select(job.c.id)
-        .where(due, job.c.lane.in_(names), job.c.kind.in_(KINDS), job.c.run_after <= func.clock_timestamp())
-        .order_by(func.array_position(names, job.c.lane), job.c.run_after, job.c.id)
+        .where(*where, job.c.run_after <= func.clock_timestamp())
+        .order_by(job.c.run_after, job.c.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
         .cte("chosen")  # a common table expression that locks is run once, so the limit holds under any query plan
@@ -173,11 +200,11 @@ def has_older(tx: Connection, one: Job) -> bool:
     return bool(tx.scalar(select(exists(older))))
 
 
-def finish(tx: Connection, job_id: int) -> None:
+def finish(tx: Connection, *job_ids: int) -> None:
     """Mark done, in the transaction that holds the effect; harmless when it is done."""
     tx.execute(
         update(job)
-        .where(job.c.id == job_id, job.c.state != "done")
+        .where(job.c.id == func.any(list(job_ids)), job.c.state != "done")
         .values(state="done", done_at=func.clock_timestamp(), last_error="")
     )
 
@@ -197,12 +224,16 @@ def fail(tx: Connection, job_id: int, error: str, tries: int) -> bool:
     return dead and failed.rowcount > 0
 
 
-def postpone(tx: Connection, job_id: int, tries: int, delay: timedelta, because: str = "") -> None:
-    """Give a claimed job back without a failure: it is due again after `delay`, and this try does not count."""
+def postpone(tx: Connection, tries_by_id: Mapping[int, int], delay: timedelta, because: str = "") -> None:
+    """Give claimed jobs back without a failure: they are due again after `delay`, and these tries do not count."""
+    given = func.unnest(cast(list(tries_by_id), ARRAY(BigInteger)), cast(list(tries_by_id.values()), ARRAY(Integer)))
+    claim = given.table_valued("id", "tries").render_derived()
     tx.execute(
         update(job)
-        .where(job.c.id == job_id, job.c.tries == tries, job.c.state == "sent")
-        .values(state="ready", tries=tries - 1, run_after=func.clock_timestamp() + delay, last_error=because[:2000])
+        .where(job.c.id == claim.c.id, job.c.tries == claim.c.tries, job.c.state == "sent")
+        .values(
+            state="ready", tries=job.c.tries - 1, run_after=func.clock_timestamp() + delay, last_error=because[:2000]
+        )
     )
 
 

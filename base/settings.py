@@ -61,7 +61,7 @@ class Settings(BaseSettings):
     "Address that the portal listens on."
     web_port: Port = 8080
     "TCP port of the portal."
-    web_threads: int = Field(8, ge=1, le=256)
+    web_threads: int = Field(64, ge=1, le=256)
     "Threads of the portal's web server."
     trusted_proxies: CommaList = ()
     "Networks whose X-Forwarded-For is believed, comma-separated, such as 127.0.0.1/32."

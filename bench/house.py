@@ -25,9 +25,12 @@ from radius.journal_format import START, Position
 
 
 class House:
-    """A provider with `services` services in `folder`, from `with` to the end of its block."""
+    """A provider with `services` services in `folder`, from `with` to the end of its block.
 
-    def __init__(self, folder: Path, services: int, server_core: int, other_core: int) -> None:
+    radius runs on one core, everything else on another; None: on all.
+    """
+
+    def __init__(self, folder: Path, services: int, server_core: int | None, other_core: int | None) -> None:
         self.services, self.folder = services, folder / "data"
         self.journal, self.snapshot = self.folder / "radius" / "journal", self.folder / "radius" / "snapshot"
         self._log, self._server_core, self._other_core = folder, server_core, other_core

@@ -27,12 +27,12 @@ def cores() -> tuple[int, int]:
 
 
 class Process:
-    """One process from `with` to the end of its block; what it prints goes into `log`."""
+    """One process from `with` to the end of its block; what it prints goes into `log`. `core` None: it may use all."""
 
     def __init__(
         self,
         argv: Sequence[str],
-        core: int,
+        core: int | None,
         log: Path,
         *,
         environment: Mapping[str, str] | None = None,
@@ -55,7 +55,8 @@ class Process:
                 start_new_session=True,  # Ctrl-C is for us; we end it
             )
         self.pid = self._process.pid
-        os.sched_setaffinity(self.pid, {self._core})  # before it has a second thread; all it starts inherit this
+        if self._core is not None:
+            os.sched_setaffinity(self.pid, {self._core})  # before it has a second thread; all it starts inherit this
         return self
 
     def __exit__(
@@ -105,6 +106,24 @@ class Process:
             if line.startswith(f"{name}:"):
                 return int(line.split()[1]) * 1024 / 1e6
         raise Broken(f"process {self.pid} has ended")
+
+
+def processor_seconds() -> float:
+    """Processor seconds of this process and of all that it has started, as far as they live: of everything we do."""
+    parents: dict[int, int] = {}
+    used: dict[int, float] = {}
+    for each in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = each.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # it has ended
+        pid = int(each.parent.name)
+        parents[pid] = int(fields[1])
+        used[pid] = sum(map(int, fields[11:15])) / _TICKS  # its own, and that of children it has waited for
+    ours = {os.getpid()}
+    while found := {pid for pid, parent in parents.items() if parent in ours} - ours:
+        ours |= found
+    return sum(used.get(pid, 0.0) for pid in ours)
 
 
 def wait_for(condition: Callable[[], object], seconds: float, what: str, process: Process | None = None) -> None:

@@ -130,17 +130,28 @@ def close(vault: Vault, checkout_ids: Collection[int]) -> None:
         _take(vault, sessions.expire_session(business, session_id))
 
 
-def close_pages(vault: Vault, subscriber_id: int) -> bool:
-    """Close the subscriber's open payment pages before a card is charged; True: one is being paid just now.
+def close_pages(vault: Vault, subscriber_ids: Collection[int]) -> dict[int, GatewayError | None]:
+    """Close the open payment pages of these subscribers before their cards are charged.
 
-    Raises GatewayError.
+    Returns who cannot be charged now: because Stripe gave this error, or (None) because a page is being paid just now.
     """
-    own = (checkout.c.subscriber_id == subscriber_id, checkout.c.mode == "payment")
+    query = select(checkout.c.id, checkout.c.subscriber_id, checkout.c.state).where(
+        checkout.c.subscriber_id == func.any(sorted(subscriber_ids)),
+        checkout.c.mode == "payment",
+        checkout.c.state.in_(("open", "pending")),
+    )
     with transaction() as tx:
-        ids = list(tx.scalars(select(checkout.c.id).where(*own, checkout.c.state == "open")))
-    close(vault, ids)
-    with transaction() as tx:
-        return tx.scalar(select(checkout.c.id).where(*own, checkout.c.state == "pending").limit(1)) is not None
+        rows = tx.execute(query).all()
+    found: dict[int, GatewayError | None] = {}
+    for owner in {row.subscriber_id for row in rows if row.state == "open"}:
+        try:
+            close(vault, [row.id for row in rows if row.subscriber_id == owner])
+        except GatewayError as error:
+            found[owner] = error
+    if rows:
+        with transaction() as tx:
+            rows = tx.execute(query).all()
+    return {row.subscriber_id: None for row in rows if row.state == "pending"} | found
 
 
 def unsettled() -> list[str]:

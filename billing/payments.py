@@ -29,7 +29,7 @@ from billing.prepaid.renewal import renew
 from billing.refused import Refused
 from billing.settle import add_credits, apply_credits, lock_subscribers
 from billing.tables import allocation, invoice, payment
-from billing.write_offs import recover_named
+from billing.write_offs import any_written_off, recover_named
 
 # method -> where the money lies, or lay already
 ACCOUNT_OF = {
@@ -154,7 +154,10 @@ def use(
     counts = [each for each in came if each[0] not in waits]
     add_credits(tx, [(each.subscriber_id, each.amount, payment_id) for payment_id, _, each in counts])
     apply_credits(tx, who, now, today, prefer={each for _, _, one in counts for each in one.invoice_ids})
+    given_up = any_written_off(tx, {each for _, _, one in counts for each in one.invoice_ids})
     for _, _, one in counts:
+        if given_up.isdisjoint(one.invoice_ids):
+            continue
         recover_named(tx, author, one.subscriber_id, one.invoice_ids, now, today)
     paid_by = {each.subscriber_id: payment_id for payment_id, _, each in came}
     query = select(service.c.id, service.c.payer_id).where(service.c.payer_id == func.any(who)).order_by(service.c.id)

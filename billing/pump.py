@@ -8,6 +8,7 @@ import contextlib
 import os
 import select
 import threading
+import time
 from collections.abc import Callable, Collection
 from datetime import timedelta
 
@@ -23,6 +24,7 @@ from base.settings import settings
 
 LEASE = timedelta(seconds=15)
 LOOK = 1.0  # seconds between two looks without a bell
+BREATH = 0.01  # seconds between two looks however often it rings: what comes meanwhile is taken together
 LONGEST_PAUSE = 10.0  # seconds
 MOST_CLAIMS = 10 * jobs.MAX_TRIES  # a job claimed this often without an end takes its process down each time
 
@@ -125,6 +127,7 @@ class Pump:
 
     def _wait_for_bell(self, bell: psycopg.Connection) -> None:
         """Return when a bell rings, when `wake` is called, or after a second."""
+        time.sleep(BREATH)
         select.select([bell.fileno(), self._woken], [], [], LOOK)
         with contextlib.suppress(BlockingIOError):
             os.read(self._woken, 4096)

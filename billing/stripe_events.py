@@ -1,11 +1,12 @@
 """What each event of Stripe's means for us. Events only wake: the truth is read from Stripe."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Row, func, select
 
-from base import jobs
+from base import clock, jobs
+from base.bulk import update_rows
 from base.business import Business, load_business
 from base.crypto import Vault, open_vault
 from base.database import transaction
@@ -13,6 +14,7 @@ from base.settings import settings
 from base.tables import inbox
 from billing import checkout
 from billing.collect import cards, settle
+from billing.gateway.at_once import ask_all
 from billing.gateway.client import is_test
 from billing.money_back import card, disputes
 
@@ -90,19 +92,48 @@ EVENTS: dict[str, Act] = {
 
 def handle(inbox_id: int) -> None:
     """Understand one event of the inbox, once; an event that means nothing to us is marked so."""
+    for error in handle_all([inbox_id]).values():
+        raise error
+
+
+def handle_all(inbox_ids: Collection[int]) -> dict[int, Exception]:
+    """The same of many; returns what could not be understood now, by the ids of the inbox.
+
+    What they tell of charges is taken together; the others each by itself, some at a time.
+    """
     vault = open_vault(settings().secret_keys)
     with transaction() as tx:
-        row = tx.execute(select(inbox).where(inbox.c.id == inbox_id)).one()
+        fresh = (inbox.c.id == func.any(list(inbox_ids)), inbox.c.processed_at.is_(None))
+        rows = tx.execute(select(inbox).where(*fresh).order_by(inbox.c.id)).all()
         business = load_business(tx, vault)
-    if row.processed_at is not None:
-        return
-    act = EVENTS.get(row.kind)
-    stranger = not_ours(business, row.body)
-    outcome = stranger or ("ignored" if act is None else act(vault, row.body))
+    outcomes = {row.id: not_ours(business, row.body) or ("" if row.kind in EVENTS else "ignored") for row in rows}
+    known = [row for row in rows if not outcomes[row.id]]
+    names = {name for row in known if (name := _intent_of(row))}
+    told = settle.hear_all(vault, names, patient=True) if names else {}
+    failed: dict[int, Exception] = {}
+    answers: list[tuple[Row[Any], str | Exception]]
+    answers = [(row, told[name]) for row in known if (name := _intent_of(row))]
+    for some in ask_all(lambda row: EVENTS[row.kind](vault, row.body), [row for row in known if not _intent_of(row)]):
+        answers += some
+    for row, answer in answers:
+        if isinstance(answer, Exception):
+            failed[row.id] = answer
+        else:
+            outcomes[row.id] = answer
+    ends = {"processed_at": clock.real()}
     with transaction() as tx:
-        tx.execute(
-            update(inbox).where(inbox.c.id == inbox_id).values(processed_at=func.clock_timestamp(), outcome=outcome)
+        update_rows(
+            tx, inbox, [{"id": each, "outcome": said, **ends} for each, said in outcomes.items() if each not in failed]
         )
+    return failed
+
+
+def _intent_of(row: Row[Any]) -> str:
+    """The intent that an event is about; '' where it is about something else, or says nothing."""
+    if EVENTS[row.kind] is not _intent:
+        return ""
+    name = row.body.get("data", {}).get("object", {}).get("id")
+    return name if isinstance(name, str) else ""
 
 
 def not_ours(business: Business, event: dict[str, Any]) -> str:

@@ -9,10 +9,17 @@ natural ways to write one:
   and effect and end are one commit: exactly once. It must be short and talk to nobody but the database.
 - The effect is elsewhere (mail server, Stripe, a renderer) or many transactions: write `handle(job)`, open transactions
   where you need them and none around the waiting. The job is marked done after it returns.
+
+Where thousands of a kind come at once, write `handle(jobs)` instead, which returns what failed, and register it as
+`Together`: a job takes along those of its kind that are due and that nobody has tried yet.
 """
 
+import threading
+import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from sqlalchemy import Connection
@@ -23,8 +30,10 @@ from base.database import transaction
 from base.jobs import Job, Kind
 from base.log import alarm, logger
 from base.settings import settings
+from billing.pump import LEASE
 
 Handler = Callable[[Job], None]
+Hold = Callable[[int], AbstractContextManager[bool]]
 BOUNCES_EVERY = 300  # seconds, real time
 POLL_EVERY = 300
 FETCH_EVERY = 3600
@@ -48,6 +57,24 @@ class ClaimLost(Exception):
 
 class NewerFormat(Exception):
     """The job was written by a newer release, whose workers must run it."""
+
+
+MANY = 8  # taken along by the job before
+LINGER = 0.1  # seconds in which a storm gathers: a transaction costs more than it takes along
+
+
+@dataclass(slots=True)
+class Together:
+    """A handler of up to `most` jobs of one kind at once; `act` returns what went wrong by the ids of jobs."""
+
+    act: Callable[[Sequence[Job]], Mapping[int, Exception]]
+    most: int
+    patience: float = 0.0
+    "Seconds that a job waits for the end of the one before it in this process, to take along what comes meanwhile."
+    before: threading.Lock = field(default_factory=threading.Lock)
+    "Held by the one that is under way."
+    taken: int = 0
+    "How many it took along."
 
 
 def in_one_transaction(effect: Callable[[Connection, Job], None]) -> Handler:
@@ -76,37 +103,101 @@ def one_at_a_time(handle: Handler) -> Handler:
     return wait_or_handle
 
 
-def perform(job_id: int, tries: int) -> None:
+def perform(job_id: int, tries: int, hold: Hold = lambda _: nullcontext(True)) -> None:
     """Bring one claimed job to its end; never raises. A claim that no longer stands is left alone.
 
-    `tries` says which claim it is: a message that waited in the broker until its lease ran out is an older one.
+    `tries` says which claim it is: a message that waited in the broker until its lease ran out is an older one. `hold`
+    keeps the lease of a job that is taken along (billing.leases).
     """
     try:
-        with transaction() as tx:
-            job = jobs.load(tx, job_id)
-        if job is None or job.tries != tries:
-            return
-        try:
-            _handle(job)
-        except ClaimLost:
-            log.info("job.claim_lost", job=job.id, kind=job.kind.value[0])
-        except Retry as later:
-            log.info("job.later", job=job.id, kind=job.kind.value[0], seconds=later.delay.seconds, because=str(later))
+        with ExitStack() as held:
             with transaction() as tx:
-                jobs.postpone(tx, job.id, tries, later.delay, str(later))
-        except Exception as error:
-            _fail(job, error)
+                job = jobs.load(tx, job_id)
+                if job is None or job.tries != tries:
+                    return
+                company = _company_at_once(tx, job, held)
+            if company is None:
+                company = _company(job, held)
+            company = [each for each in company if held.enter_context(hold(each.id))]
+            _end([job, *company], _handle([job, *company]))
     except Exception:
         # Most likely the database is away: nothing is lost, the job is due again when its lease runs out.
         log.warning("job.abandoned", job=job_id, exc_info=True)
 
 
-def _handle(job: Job) -> None:
-    if job.payload["format"] > FORMAT:
-        raise NewerFormat(f"its payload has format {job.payload['format']}, this release reads {FORMAT}")
-    HANDLERS[job.kind](job)
+def _company_at_once(tx: Connection, job: Job, held: ExitStack) -> list[Job] | None:
+    """What is done together with a job; None where something has to be waited for before that is known.
+
+    One that failed before, or took its process down, goes alone.
+    """
+    handler = HANDLERS[job.kind]
+    if not isinstance(handler, Together) or job.tries > 1:
+        return []
+    if handler.patience:
+        if handler.taken >= MANY or not handler.before.acquire(blocking=False):
+            return None
+        held.callback(handler.before.release)
+    return _take_along(tx, job, handler)
+
+
+def _company(job: Job, held: ExitStack) -> list[Job]:
+    """The same after the one before has ended, or after a while; a storm gathers first."""
+    handler = HANDLERS[job.kind]
+    assert isinstance(handler, Together)
+    if handler.before.acquire(timeout=handler.patience):
+        held.callback(handler.before.release)
+        if handler.taken >= MANY:
+            time.sleep(LINGER)
     with transaction() as tx:
-        jobs.finish(tx, job.id)
+        return _take_along(tx, job, handler)
+
+
+def _take_along(tx: Connection, job: Job, handler: Together) -> list[Job]:
+    company = jobs.claim_fresh(tx, job.kind, handler.most - 1, LEASE)
+    handler.taken = len(company)
+    return company
+
+
+def _handle(together: Sequence[Job]) -> dict[int, Exception]:
+    """Do it; returns what went wrong."""
+    failed: dict[int, Exception] = {
+        job.id: NewerFormat(f"its payload has format {job.payload['format']}, this release reads {FORMAT}")
+        for job in together
+        if job.payload["format"] > FORMAT
+    }
+    readable = [job for job in together if job.id not in failed]
+    try:
+        for kind in {job.kind for job in readable}:
+            handler = HANDLERS[kind]
+            if isinstance(handler, Together):
+                failed |= handler.act(readable)
+            else:
+                for job in readable:
+                    handler(job)
+    except Exception as error:
+        failed |= {job.id: error for job in readable}
+    return failed
+
+
+def _end(together: Sequence[Job], failed: Mapping[int, Exception]) -> None:
+    """Mark done what is done; the others are due later, or dead."""
+    early: dict[tuple[timedelta, str], list[Job]] = {}
+    with transaction() as tx:
+        jobs.finish(tx, *(job.id for job in together if job.id not in failed))
+        for job in together:
+            if isinstance(error := failed.get(job.id), Retry):
+                early.setdefault((error.delay, str(error)), []).append(job)
+        for (delay, because), some in early.items():
+            jobs.postpone(tx, {job.id: job.tries for job in some}, delay, because)
+    for (delay, because), some in early.items():
+        facts = {"jobs": [job.id for job in some], "kind": some[0].kind.value[0]}
+        log.info("job.later", **facts, seconds=delay.seconds, because=because)
+    for job in together:
+        error = failed.get(job.id)
+        if isinstance(error, ClaimLost):
+            log.info("job.claim_lost", job=job.id, kind=job.kind.value[0])
+        elif error is not None and not isinstance(error, Retry):
+            _fail(job, error)
 
 
 def _fail(job: Job, error: Exception) -> None:
@@ -149,18 +240,21 @@ def review_access(tx: Connection, job: Job) -> None:
     review(tx, vault, job.payload["service_ids"], clock.now(), job.payload["because"])
 
 
-def stripe_event(job: Job) -> None:
-    """Understand the webhook in inbox row payload['inbox_id']."""
-    from billing.stripe_events import handle
+def stripe_events(together: Sequence[Job]) -> Mapping[int, Exception]:
+    """Understand the webhooks in the inbox rows payload['inbox_id']."""
+    from billing.stripe_events import handle_all
 
-    handle(job.payload["inbox_id"])
+    failed = handle_all([job.payload["inbox_id"] for job in together])
+    return {job.id: failed[job.payload["inbox_id"]] for job in together if job.payload["inbox_id"] in failed}
 
 
-def charge_card(job: Job) -> None:
-    """Try the collection payload['collection_id'] with a saved card."""
-    from billing.collect.charge import charge
+def charge_cards(together: Sequence[Job]) -> Mapping[int, Exception]:
+    """Try the collections payload['collection_id'] with saved cards."""
+    from billing.collect.charge import charge_all
 
-    charge(open_vault(settings().secret_keys), job.payload["collection_id"])
+    ids = dict.fromkeys(job.payload["collection_id"] for job in together)
+    failed = charge_all(open_vault(settings().secret_keys), list(ids))
+    return {job.id: failed[job.payload["collection_id"]] for job in together if job.payload["collection_id"] in failed}
 
 
 def ask_payment(job: Job) -> None:
@@ -260,8 +354,8 @@ def render_document(job: Job) -> None:
     render(job.payload["kind"], job.payload["id"])
 
 
-HANDLERS: dict[Kind, Handler] = {
-    Kind.STRIPE_EVENT: stripe_event,
+HANDLERS: dict[Kind, Handler | Together] = {
+    Kind.STRIPE_EVENT: Together(stripe_events, 200, patience=0.5),
     Kind.REVIEW_ACCESS: in_one_transaction(review_access),
     Kind.ASK_PAYMENT: ask_payment,
     Kind.ASK_PAGE: ask_page,
@@ -271,7 +365,7 @@ HANDLERS: dict[Kind, Handler] = {
     Kind.POLL_EVENTS: one_at_a_time(poll_events),
     Kind.FETCH_BALANCE: one_at_a_time(fetch_balance),
     Kind.CHECK_GATEWAY: check_gateway,
-    Kind.CHARGE_CARD: charge_card,
+    Kind.CHARGE_CARD: Together(charge_cards, 64),  # a receipt's number is waited for while so many are recorded
     Kind.CLOSE_PAGES: close_pages,
     Kind.END_COLLECTION: end_collection,
     Kind.TICK: one_at_a_time(tick),  # a second bill run beside a long one would only be in its way

@@ -35,6 +35,7 @@ from billing.pump import BrokerAway, Pump
 
 TICK_SECONDS = 5.0
 GRACE = 1.5  # seconds that running jobs have to end after SIGTERM
+NICE = 10  # of documents: whoever is waited for goes first
 
 log = logger()
 leases = Leases()
@@ -105,7 +106,7 @@ def run_job(job_id: int, tries: int) -> None:
     try:
         with leases.hold(job_id) as fresh:
             if fresh:
-                tasks.perform(job_id, tries)
+                tasks.perform(job_id, tries, leases.hold)
     finally:
         for pump in _pumps:
             pump.wake()
@@ -165,6 +166,8 @@ def main(lanes: Sequence[Lane], beat: bool) -> None:
             "not leave this process: start both in one process, or set TOLLKEEPER_BROKER_URL to redis://…"
         )
     address(config)
+    if list(lanes) == [Lane.DOCUMENTS]:
+        os.nice(NICE)
     stop = stop_at(signal.SIGTERM, signal.SIGINT)
     warnings.filterwarnings("ignore", message=".*superuser privileges")  # JSON only, so root is no danger here
     if _in_process(config):

@@ -69,6 +69,11 @@ def recover_named(
             apply_credits(tx, [subscriber_id], now, day, prefer=[row.invoice_id])
 
 
+def any_written_off(tx: Connection, invoice_ids: Collection[int]) -> set[int]:
+    """Those of these invoices of which something has ever been written off."""
+    return set(tx.scalars(select(write_off.c.invoice_id).where(write_off.c.invoice_id == func.any(list(invoice_ids)))))
+
+
 def written_off(tx: Connection, invoice_id: int) -> int:
     """What of an invoice is written off and not taken back, in minor units."""
     return sum(left for _, left in _left(tx, invoice_id))

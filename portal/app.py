@@ -50,6 +50,7 @@ def create_app() -> Flask:
         app.register_blueprint(pages.blueprint)
     if settings().sandbox:
         app.register_blueprint(captive.sandbox_blueprint)
+    app.wsgi_app = webhooks.answer_first(app.wsgi_app)  # type: ignore[assignment, method-assign]
     return app
 
 

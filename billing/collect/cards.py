@@ -6,7 +6,7 @@ account and mode; with another key it is not charged, and shows again when that 
 
 import contextlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -146,14 +146,18 @@ def has_autopay(tx: Connection, subscriber_id: int) -> bool:
 
 def cards_of(tx: Connection, business: Business, subscriber_id: int) -> Sequence[Row[Any]]:
     """The cards of a subscriber that can be charged with the key of the settings, the default first."""
+    return _cards_of_each(tx, business, [subscriber_id]).get(subscriber_id, [])
+
+
+def _cards_of_each(tx: Connection, business: Business, subscriber_ids: Collection[int]) -> dict[int, list[Row[Any]]]:
     account = current_account(tx, business)
     if account is None:
-        return []
+        return {}
     query = (
         select(card, gateway_customer.c.customer_id.label("customer"))
         .join(gateway_customer, gateway_customer.c.id == card.c.customer_id)
         .where(
-            card.c.subscriber_id == subscriber_id,
+            card.c.subscriber_id == func.any(list(subscriber_ids)),
             card.c.state == "usable",
             gateway_customer.c.account == account.account,
             gateway_customer.c.live == account.live,
@@ -161,7 +165,11 @@ def cards_of(tx: Connection, business: Business, subscriber_id: int) -> Sequence
         .order_by(card.c.is_default.desc(), card.c.id.desc())
     )
     today = local_date(clock.now(), business.zone)
-    return [row for row in tx.execute(query) if not is_expired(row.exp_year, row.exp_month, today)]
+    found: dict[int, list[Row[Any]]] = {}
+    for row in tx.execute(query):
+        if not is_expired(row.exp_year, row.exp_month, today):
+            found.setdefault(row.subscriber_id, []).append(row)
+    return found
 
 
 def all_cards(tx: Connection, subscriber_id: int) -> Sequence[Row[Any]]:
@@ -172,19 +180,30 @@ def all_cards(tx: Connection, subscriber_id: int) -> Sequence[Row[Any]]:
 
 def card_for(tx: Connection, business: Business, row: Row[Any]) -> Chargeable | None:
     """The card to charge for a `collection` row: the default; where allowed one that was not refused for it yet."""
-    usable = cards_of(tx, business, row.subscriber_id)
-    allowed = usable if business.autopay_other_card == "yes" else usable[:1]
-    tried: dict[int, list[str]] = dict(
-        tx.execute(
-            select(attempt.c.card_id, func.array_agg(attempt.c.meaning))
-            .where(attempt.c.collection_id == row.id, attempt.c.state == "declined")
-            .group_by(attempt.c.card_id)
-        ).all()
+    return card_for_each(tx, business, [row]).get(row.id)
+
+
+def card_for_each(tx: Connection, business: Business, rows: Sequence[Row[Any]]) -> dict[int, Chargeable]:
+    """The same for many `collection` rows, by their ids; those without a card are missing."""
+    usable = _cards_of_each(tx, business, {row.subscriber_id for row in rows})
+    query = (
+        select(attempt.c.collection_id, attempt.c.card_id, func.array_agg(attempt.c.meaning))
+        .where(attempt.c.collection_id == func.any([row.id for row in rows]), attempt.c.state == "declined")
+        .group_by(attempt.c.collection_id, attempt.c.card_id)
     )
-    fresh = [each for each in allowed if each.id not in tried]
-    again = [each for each in allowed if each.id in tried and not set(tried[each.id]) & set(OWNERS_TURN)]
-    chosen = next(iter(fresh + again), None)
-    return None if chosen is None else Chargeable(chosen, chosen.customer)
+    tried: dict[int, dict[int, list[str]]] = {}
+    for collection_id, card_id, meanings in tx.execute(query):
+        tried.setdefault(collection_id, {})[card_id] = meanings
+    found: dict[int, Chargeable] = {}
+    for row in rows:
+        every = usable.get(row.subscriber_id, [])
+        allowed = every if business.autopay_other_card == "yes" else every[:1]
+        refused = tried.get(row.id, {})
+        fresh = [each for each in allowed if each.id not in refused]
+        again = [each for each in allowed if each.id in refused and not set(refused[each.id]) & set(OWNERS_TURN)]
+        for chosen in (fresh + again)[:1]:
+            found[row.id] = Chargeable(chosen, chosen.customer)
+    return found
 
 
 def another_card(tx: Connection, business: Business, row: Row[Any]) -> Chargeable | None:

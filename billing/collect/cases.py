@@ -173,32 +173,45 @@ def try_now(tx: Connection, actor: str, collection_id: int) -> None:
 
 def owed_by(tx: Connection, collection_id: int, currency: str) -> tuple[Money, list[int]]:
     """What is still owed of what a collection collects, and on which invoices; of an instalment plan: what is due."""
+    return owed_by_each(tx, {collection_id: currency})[collection_id]
+
+
+def owed_by_each(tx: Connection, currencies: Mapping[int, str]) -> dict[int, tuple[Money, list[int]]]:
+    """The same of many collections, given with their currencies."""
+    ids = func.any(list(currencies))
     query = (
-        select(open_item.c.invoice_id, open_item.c.open_minor)
+        select(collected.c.collection_id, open_item.c.invoice_id, open_item.c.open_minor)
         .join(collected, collected.c.invoice_id == open_item.c.invoice_id)
-        .where(collected.c.collection_id == collection_id, collected.c.alive)
+        .where(collected.c.collection_id == ids, collected.c.alive)
         .order_by(open_item.c.invoice_id)
     )
-    rows = tx.execute(query).all()
-    later = select(func.sum(instalment_part.c.amount_minor)).where(
-        collection.c.id == collection_id,
-        instalment_part.c.plan_id == collection.c.plan_id,
-        instalment_part.c.due_on > collection.c.parts_until,
+    later = (
+        select(collection.c.id, func.sum(instalment_part.c.amount_minor))
+        .join(instalment_part, instalment_part.c.plan_id == collection.c.plan_id)
+        .where(collection.c.id == ids, instalment_part.c.due_on > collection.c.parts_until)
+        .group_by(collection.c.id)
     )
-    minor = sum(row.open_minor for row in rows) - int(tx.scalar(later) or 0)
-    return Money(max(0, minor), currency), [row.invoice_id for row in rows]
+    minor = dict.fromkeys(currencies, 0)
+    invoices: dict[int, list[int]] = {each: [] for each in currencies}
+    for row in tx.execute(query):
+        minor[row.collection_id] += row.open_minor
+        invoices[row.collection_id].append(row.invoice_id)
+    for collection_id, to_come in tx.execute(later):
+        minor[collection_id] = max(0, minor[collection_id] - int(to_come))
+    return {each: (Money(minor[each], currency), invoices[each]) for each, currency in currencies.items()}
 
 
 def conclude(tx: Connection, row: Row[Any], state: str, reason: str, now: datetime) -> None:
     """End a collection ('paid' or 'ended'): its invoices are free for another."""
-    tx.execute(
-        update(collection)
-        .where(collection.c.id == row.id)
-        .values(
-            state=state, reason=reason, next_try_at=None, ask_at=None, asked=0, held_until=None, ended_at=now
-        )
-    )  # fmt: skip
-    tx.execute(update(collected).where(collected.c.collection_id == row.id).values(alive=False))
+    conclude_all(tx, [row.id], state, reason, now)
+
+
+def conclude_all(tx: Connection, collection_ids: Collection[int], state: str, reason: str, now: datetime) -> None:
+    """The same for many."""
+    ids = func.any(list(collection_ids))
+    values = {"state": state, "reason": reason, "next_try_at": None, "ask_at": None, "asked": 0, "held_until": None}
+    tx.execute(update(collection).where(collection.c.id == ids).values(**values, ended_at=now))
+    tx.execute(update(collected).where(collected.c.collection_id == ids).values(alive=False))
 
 
 def leave_to_plan(tx: Connection, invoice_ids: Collection[int], now: datetime) -> None:

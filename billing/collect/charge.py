@@ -1,31 +1,37 @@
-"""One try of a collection: what is owed this second, which card, and the call; picked up wherever it was left.
+"""A try of collections, many at once: what is owed this second, which card, and the calls; picked up where it was left.
 
-Order of commits: the intent's idempotency key, then its creation; its id, then the attempt; the attempt, then its
-confirmation. So whatever dies, the rows say what Stripe may know, and `settle` finds out what it does know.
+Order of commits: the intent's idempotency key, then its creation; its id and the attempt, then its confirmation. So
+whatever dies, the rows say what Stripe may know, and `settle` finds out what it does know. Calls of many collections
+are under way at once, and what is to be committed at one moment is committed together.
 """
 
 import secrets
+import time
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, func, select, update
 
 from base import clock
+from base.bulk import copy_rows, update_rows
 from base.business import Business, load_business
 from base.crypto import Vault
 from base.database import transaction
 from base.money import Money
 from billing import checkout
 from billing.collect import cards, settle
-from billing.collect.cases import conclude, owed_by
-from billing.collect.pace import wait_for_turn
-from billing.collect.refusals import ask_owner, refusals_of, wait
+from billing.collect.cases import conclude, owed_by_each
+from billing.collect.pace import later, take_turns
+from billing.collect.refusals import ask_owner, refusals_of_each, wait
 from billing.collect.schedule import allowed_at
 from billing.collect.tables import attempt, collection
 from billing.gateway import intents
-from billing.gateway.words import Gone, NotSent, Spent, TooSmall, Unknown, chargeable, too_small
-from billing.settle import lock_subscribers
+from billing.gateway.at_once import ask_all
+from billing.gateway.words import Gone, Intent, NotSent, Spent, TooSmall, Unknown, chargeable, too_small
+from billing.sweep import sweep_or_say
 
 KEY_LIVES = timedelta(hours=23)  # Stripe remembers an idempotency key for a day
 PATIENCE = timedelta(minutes=5)  # until Stripe is called again after it refused to work
@@ -41,8 +47,9 @@ class _Step:
     card: Row[Any]
     customer: str
     amount: Money
+    intent_id: str = ""
     attempt_key: str = ""
-    "Set once the attempt is committed: it may be confirmed."
+    "Set, as the intent's id, once the attempt is committed: it may be confirmed."
 
 
 def charge(vault: Vault, collection_id: int) -> None:
@@ -50,84 +57,95 @@ def charge(vault: Vault, collection_id: int) -> None:
 
     Raises GatewayError (Unknown: the same again soon; nobody was charged) when the intent could not be made.
     """
+    for error in charge_all(vault, [collection_id]).values():
+        raise error
+
+
+def charge_all(vault: Vault, collection_ids: Sequence[int]) -> dict[int, Exception]:
+    """The same of many; returns what `charge` would have raised, by collection."""
+    failed: dict[int, Exception] = {}
     with transaction() as tx:
         business = load_business(tx, vault)
-        subscriber_id = tx.scalar(select(collection.c.subscriber_id).where(collection.c.id == collection_id))
-    assert subscriber_id is not None
-    wait_for_turn(business.stripe_calls_per_second, CALLS)
-    if checkout.close_pages(vault, subscriber_id):
-        _wait(collection_id, timedelta(hours=1), "a payment on Stripe's page is under way")
-        return
+        query = select(collection.c.id, collection.c.subscriber_id).where(collection.c.id == func.any(collection_ids))
+        owners: dict[int, int] = dict(tx.execute(query).all())
+    begun = time.monotonic()
+    turns = dict(zip(owners, take_turns(business.stripe_calls_per_second, CALLS, len(owners)), strict=False))
+    failed |= {each: later(business.stripe_calls_per_second) for each in owners.keys() - turns.keys()}
+    busy = checkout.close_pages(vault, {owners[each] for each in turns})
+    waiting = [each for each in turns if owners[each] not in busy]
+    for each in turns.keys() - set(waiting):
+        if (error := busy[owners[each]]) is not None:
+            failed[each] = error
+        else:
+            _wait(each, timedelta(hours=1), "a payment on Stripe's page is under way")
+
+    def tell(step: _Step) -> Intent | None:
+        time.sleep(max(0.0, begun + turns[step.row.id] - time.monotonic()))
+        return _tell(business, step)
+
     for _ in range(ROUNDS):
-        step = _prepare(vault, collection_id)
-        if step is None:
-            return
-        try:
-            _tell(business, step)
-        except Spent:
-            _renew_key(collection_id)
-            raise
-        except TooSmall as error:
-            _end_small(collection_id, str(error))
-            return
-        except Gone as error:
-            _lost(vault, business, collection_id, step, str(error))
-            return
-        except NotSent as error:
-            _wait(collection_id, PATIENCE, str(error))
-            return
-        ready = _commit_attempt(vault, collection_id, step)
-        if ready is not None:
-            _confirm(vault, business, ready)
-            return
-    _wait(collection_id, PATIENCE, "what is owed changed while Stripe was told")
+        changed: list[int] = []
+        steps = sweep_or_say("charge", waiting, partial(_prepare, vault), failed)
+        for answers in ask_all(tell, steps):
+            told: dict[int, tuple[_Step, Intent | None]] = {}
+            for step, answer in answers:
+                if isinstance(answer, Exception):
+                    _not_told(vault, business, step, answer, failed)
+                else:
+                    told[step.row.id] = (step, answer)
+            ready = sweep_or_say("charge", list(told), partial(_commit_attempts, vault, told), failed)
+            changed += told.keys() - {step.row.id for step in ready} - failed.keys()
+            for confirmed in ask_all(partial(_confirm, business), ready):
+                _take(vault, business, confirmed, failed)
+        waiting = changed
+    for each in waiting:
+        _wait(each, PATIENCE, "what is owed changed while Stripe was told")
+    return failed
 
 
-def _prepare(vault: Vault, collection_id: int) -> _Step | None:
-    """Decide under lock what is to be charged to which card; None when there is nothing to do now."""
+def _prepare(vault: Vault, tx: Connection, collection_ids: list[int]) -> list[_Step]:
+    """Decide under lock what is to be charged to which cards; where there is nothing to do now, the step is missing."""
     now = clock.now()
-    with transaction() as tx:
-        business = load_business(tx, vault)
-        row = _lock(tx, collection_id)
-        if row is None or row.state not in ("waiting", "creating"):
-            if row is not None and row.state == "charging":  # whoever tried it died
-                settle.ask_again(tx, row, clock.real())
-            return None
-        if row.state == "waiting" and (row.next_try_at is None or row.next_try_at > now):
-            return None
-        owed, _ = owed_by(tx, row.id, row.currency)
-        if not owed:
+    business = load_business(tx, vault)
+    rows = [row for row in settle.lock_all(tx, collection_ids) if _is_due(tx, row)]
+    owed = {each: money for each, (money, _) in owed_by_each(tx, {row.id: row.currency for row in rows}).items()}
+    found = cards.card_for_each(tx, business, rows)
+    refused = refusals_of_each(tx, {each.card.fingerprint for each in found.values()}, now)
+    changes: dict[int, dict[str, Any]] = {}
+    for row in rows:
+        if not owed[row.id]:
             conclude(tx, row, "ended", "settled another way", now)
-            return None
-        if too_small(owed):
+        elif too_small(owed[row.id]):
             conclude(tx, row, "ended", "too little for a card; it waits for the next invoice", now)
-            return None
-        found = cards.card_for(tx, business, row)
-        if found is None:
+        elif row.id not in found:
             ask_owner(tx, row, "There is no card that can be charged.")
-            return None
-        free = allowed_at(now, refusals_of(tx, found.card.fingerprint, now), business.zone)
-        if free > now:
+        elif (free := allowed_at(now, refused.get(found[row.id].card.fingerprint, []), business.zone)) > now:
             wait(tx, row, free, "The card was tried as often as its network allows.")
-            return None
-        key, key_at = row.intent_key, row.intent_key_at
-        if row.intent_id is None and (key is None or key_at < clock.real() - KEY_LIVES):
-            key, key_at = secrets.token_urlsafe(18), clock.real()  # an intent of an older key charges nobody
-        values = {"state": "creating", "intent_key": key, "intent_key_at": key_at, "next_try_at": None}
-        tx.execute(
-            update(collection)
-            .where(collection.c.id == row.id)
-            .values(**values, ask_at=clock.real() + PATIENCE, reason="Stripe is being called")
-        )
-        fresh = tx.execute(select(collection).where(collection.c.id == row.id)).one()
-        return _Step(fresh, found.card, found.customer, chargeable(owed))
+        else:
+            key, key_at = row.intent_key, row.intent_key_at
+            if row.intent_id is None and (key is None or key_at < clock.real() - KEY_LIVES):
+                key, key_at = secrets.token_urlsafe(18), clock.real()  # an intent of an older key charges nobody
+            changes[row.id] = {"id": row.id, "intent_key": key, "intent_key_at": key_at}
+    begun = {"state": "creating", "next_try_at": None, "reason": "Stripe is being called"}
+    asked = {"ask_at": clock.real() + PATIENCE}
+    update_rows(tx, collection, [{**each, **begun, **asked} for each in changes.values()])
+    fresh = tx.execute(select(collection).where(collection.c.id == func.any(list(changes)))).all()
+    return [_Step(row, found[row.id].card, found[row.id].customer, chargeable(owed[row.id])) for row in fresh]
 
 
-def _tell(business: Business, step: _Step) -> None:
-    """Have Stripe know the intent with the right amount, and keep its id."""
+def _is_due(tx: Connection, row: Row[Any]) -> bool:
+    if row.state == "charging":  # whoever tried it died
+        settle.ask_again(tx, row, clock.real())
+    if row.state == "waiting":
+        return row.next_try_at is not None and row.next_try_at <= clock.now()
+    return bool(row.state == "creating")
+
+
+def _tell(business: Business, step: _Step) -> Intent | None:
+    """Have Stripe know the intent with the right amount; None: it does already."""
     row = step.row
     if row.intent_id is None:
-        made = intents.create(
+        return intents.create(
             business,
             key=row.intent_key,
             reference=row.token,
@@ -135,71 +153,102 @@ def _tell(business: Business, step: _Step) -> None:
             amount=step.amount,
             description=f"{business.company_name}: {step.amount.currency} {row.id}",
         )
-        values = {"intent_id": made.id, "amount_minor": made.amount.minor}
-    elif row.amount_minor != step.amount.minor:
-        changed = intents.set_amount(business, row.intent_id, step.amount)
-        values = {"amount_minor": changed.amount.minor}
+    if row.amount_minor != step.amount.minor:
+        return intents.set_amount(business, row.intent_id, step.amount)
+    return None
+
+
+def _not_told(vault: Vault, business: Business, step: _Step, error: Exception, failed: dict[int, Exception]) -> None:
+    """Stripe did not take the intent, or did not say so."""
+    collection_id = step.row.id
+    if isinstance(error, TooSmall):
+        _end_small(collection_id, str(error))
+    elif isinstance(error, Gone):
+        _lost(vault, business, collection_id, step, str(error))
+    elif isinstance(error, NotSent):
+        _wait(collection_id, PATIENCE, str(error))
     else:
-        return
-    with transaction() as tx:
-        tx.execute(update(collection).where(collection.c.id == row.id).values(**values))
+        if isinstance(error, Spent):
+            _renew_key(collection_id)
+        failed[collection_id] = error
 
 
-def _commit_attempt(vault: Vault, collection_id: int, step: _Step) -> _Step | None:
-    """Commit the attempt, if what Stripe was told is what is owed this second; None when it is not."""
+def _commit_attempts(
+    vault: Vault, told: Mapping[int, tuple[_Step, Intent | None]], tx: Connection, collection_ids: list[int]
+) -> list[_Step]:
+    """Keep the intents' ids, and with them the attempts, where what Stripe was told is what is owed this second."""
     now = clock.now()
-    with transaction() as tx:
-        row = _lock(tx, collection_id)
-        assert row is not None
-        if row.state != "creating":
-            return None
-        owed, _ = owed_by(tx, row.id, row.currency)
-        if not owed or chargeable(owed).minor != row.amount_minor or row.intent_id is None:
-            return None
-        key = secrets.token_urlsafe(18)
-        tx.execute(
-            insert(attempt).values(
-                collection_id=row.id,
-                card_id=step.card.id,
-                amount_minor=row.amount_minor,
-                currency=row.currency,
-                key=key,
-                at=now,
-                real_at=clock.real(),
-            )
-        )
-        held = now + settle.holds_for(load_business(tx, vault), delayed=False)
-        tx.execute(
-            update(collection)
-            .where(collection.c.id == row.id)
-            .values(state="charging", held_until=held, ask_at=clock.real() + PATIENCE, asked=0)
-        )
-        return _Step(row, step.card, step.customer, step.amount, key)
+    known = {each: intent for each in collection_ids if (intent := told[each][1]) is not None}
+    rows = settle.lock_all(tx, collection_ids)
+    update_rows(
+        tx,
+        collection,
+        [{"id": each, "intent_id": found.id, "amount_minor": found.amount.minor} for each, found in known.items()],
+    )
+    owed = owed_by_each(tx, {row.id: row.currency for row in rows})
+    ready: list[_Step] = []
+    for row in rows:
+        step = told[row.id][0]
+        amount = known[row.id].amount if row.id in known else Money(row.amount_minor, row.currency)
+        money, _ = owed[row.id]
+        if row.state == "creating" and money and chargeable(money).minor == amount.minor:
+            intent_id = known[row.id].id if row.id in known else row.intent_id
+            ready.append(_Step(row, step.card, step.customer, amount, intent_id, secrets.token_urlsafe(18)))
+    copy_rows(
+        tx,
+        attempt,
+        [
+            {
+                "collection_id": step.row.id,
+                "card_id": step.card.id,
+                "amount_minor": step.amount.minor,
+                "currency": step.row.currency,
+                "key": step.attempt_key,
+                "at": now,
+                "real_at": clock.real(),
+            }
+            for step in ready
+        ],
+    )
+    held = now + settle.holds_for(load_business(tx, vault), delayed=False)
+    asked = {"ask_at": clock.real() + settle.ANSWERED_WITHIN, "asked": 0}
+    ids = [step.row.id for step in ready]
+    tx.execute(
+        update(collection).where(collection.c.id == func.any(ids)).values(state="charging", held_until=held, **asked)
+    )
+    return ready
 
 
-def _confirm(vault: Vault, business: Business, step: _Step) -> None:
-    """Ask Stripe for the money, and record what came of it."""
-    row = step.row
-    try:
-        found = intents.confirm(business, row.intent_id, key=step.attempt_key, method=step.card.method_id)
-    except Unknown as error:
-        settle.note_unknown(row.id, str(error))
-    except Gone as error:
-        settle.note_not_sent(row.id, str(error))
-        _lost(vault, business, row.id, step, str(error))
-    except NotSent as error:
-        # Also an intent that cannot be confirmed any more: what became of it says Stripe.
-        settle.note_unknown(row.id, str(error))
-    else:
-        settle.take(vault, found)
+def _confirm(business: Business, step: _Step) -> Intent:
+    """Ask Stripe for the money."""
+    return intents.confirm(business, step.intent_id, key=step.attempt_key, method=step.card.method_id)
 
 
-def _lock(tx: Connection, collection_id: int) -> Row[Any] | None:
-    """The collection with its subscriber's money held still; None when it has ended."""
-    subscriber_id = tx.scalar(select(collection.c.subscriber_id).where(collection.c.id == collection_id))
-    lock_subscribers(tx, [subscriber_id] if subscriber_id is not None else [])
-    query = select(collection).where(collection.c.id == collection_id).with_for_update()
-    return tx.execute(query).one_or_none()
+def _take(
+    vault: Vault,
+    business: Business,
+    confirmed: Collection[tuple[_Step, Intent | Exception]],
+    failed: dict[int, Exception],
+) -> None:
+    """Record what came of confirmations."""
+    found: list[Intent] = []
+    for step, answer in confirmed:
+        if isinstance(answer, Intent):
+            found.append(answer)
+        elif isinstance(answer, Gone):
+            settle.note_not_sent(step.row.id, str(answer))
+            _lost(vault, business, step.row.id, step, str(answer))
+        elif isinstance(answer, (Unknown, NotSent)):
+            # Also an intent that cannot be confirmed any more: what became of it says Stripe.
+            settle.note_unknown(step.row.id, str(answer))
+        else:
+            failed[step.row.id] = answer
+    told = settle.take_all(vault, found)
+    failed |= {
+        step.row.id: outcome
+        for step, answer in confirmed
+        if isinstance(answer, Intent) and isinstance(outcome := told[answer.id], Exception)
+    }
 
 
 def _renew_key(collection_id: int) -> None:
@@ -211,15 +260,15 @@ def _renew_key(collection_id: int) -> None:
 
 def _wait(collection_id: int, span: timedelta, because: str) -> None:
     with transaction() as tx:
-        row = _lock(tx, collection_id)
-        if row is not None and row.state in ("waiting", "creating"):
+        (row,) = settle.lock_all(tx, [collection_id])
+        if row.state in ("waiting", "creating"):
             wait(tx, row, clock.now() + span, because)
 
 
 def _end_small(collection_id: int, because: str) -> None:
     with transaction() as tx:
-        row = _lock(tx, collection_id)
-        if row is not None and row.state == "creating":
+        (row,) = settle.lock_all(tx, [collection_id])
+        if row.state == "creating":
             conclude(tx, row, "ended", f"too little for a card; it waits for the next invoice ({because})", clock.now())
 
 

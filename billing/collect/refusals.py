@@ -1,5 +1,6 @@
 """What follows a refused card: another card, another day, or its owner is asked; and how it is told."""
 
+from collections.abc import Collection
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -19,15 +20,22 @@ from billing.gateway.words import Decline
 
 def refusals_of(tx: Connection, fingerprint: str, now: datetime) -> list[Refusal]:
     """When a card number was refused in the last 30 days, whoever was charged."""
+    return refusals_of_each(tx, [fingerprint], now).get(fingerprint, [])
+
+
+def refusals_of_each(tx: Connection, fingerprints: Collection[str], now: datetime) -> dict[str, list[Refusal]]:
+    """The same of many card numbers; those that were not refused are missing."""
     query = (
-        select(attempt.c.at, attempt.c.meaning)
+        select(card.c.fingerprint, attempt.c.at, attempt.c.meaning)
         .join(card, card.c.id == attempt.c.card_id)
-        .where(
-            card.c.fingerprint == fingerprint, attempt.c.state == "declined", attempt.c.at > now - timedelta(days=30)
-        )
+        .where(card.c.fingerprint == func.any(list(fingerprints)))
+        .where(attempt.c.state == "declined", attempt.c.at > now - timedelta(days=30))
         .order_by(attempt.c.at)
     )
-    return [Refusal(row.at, row.meaning != Meaning.SOON.value) for row in tx.execute(query)]
+    found: dict[str, list[Refusal]] = {}
+    for row in tx.execute(query):
+        found.setdefault(row.fingerprint, []).append(Refusal(row.at, row.meaning != Meaning.SOON.value))
+    return found
 
 
 def refused(

@@ -92,7 +92,7 @@ def test_a_lease_that_ran_out_makes_it_due_again_and_the_old_claim_void(engine: 
         assert jobs.outstanding(tx, {old.id: old.tries}) == set()
         assert jobs.outstanding(tx, {new.id: new.tries}) == {new.id}
         assert not jobs.fail(tx, old.id, "too late", old.tries)
-        jobs.postpone(tx, old.id, old.tries, timedelta(), "too late")
+        jobs.postpone(tx, {old.id: old.tries}, timedelta(), "too late")
     assert row(engine, new.id)[:3] == ("sent", 2, "")
 
 
@@ -117,7 +117,7 @@ def test_to_postpone_is_no_failure(engine: Engine) -> None:
     enqueue(engine, Kind.SEND_MESSAGE)
     (job,) = claim(engine)
     with engine.begin() as tx:
-        jobs.postpone(tx, job.id, job.tries, timedelta(seconds=30), "not yet")
+        jobs.postpone(tx, {job.id: job.tries}, timedelta(seconds=30), "not yet")
     state, tries, error, delay = row(engine, job.id)
     assert (state, tries, error, round(delay)) == ("ready", 0, "not yet", 30)
 

@@ -10,6 +10,7 @@ from base import clock
 from base.database import transaction
 from base.policies import read_policies
 from base.tables import policy
+from bench import payments
 from bench.datagrams import login_of, password_of
 from bench.load import Generator
 from bench.process import Broken, cores
@@ -81,3 +82,17 @@ def test_the_ratio_is_how_many_times_as_good():
         ["start,", "s", "4.00", "1.00", "0.25", "-", "-"],
         ["alone", "7.00", "-", "-", "-", "-"],
     ]
+
+
+def test_payments_are_measured_on_real_processes(tmp_path, monkeypatch):
+    """Tiny, and still: what was charged, accepted and restored was looked at where it happened."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    tmp_path.chmod(0o711)
+    sizes = payments.Sizes(runs=1, charges=8, webhooks=40, storm=1, invoices=40, samples=3)
+    found = {row.key: row for row in payments.run(sizes)}
+    assert 0.1 < found["autopay_8_s"].ours < 60, "two calls of 50 ms, one after the other"
+    assert 0 < found["webhooks_per_s"].ours < 41, "it is an open loop: no more comes back than was sent"
+    assert 0 < found["webhook_p99_ms"].ours < 30_000
+    assert 0 <= found["webhooks_drain_s"].ours < 60
+    assert 0 < found["pay_to_restore_p99_ms"].ours < 30_000
+    assert 0 < found["pay_to_restore_busy_p99_ms"].ours < 30_000
