@@ -13,6 +13,7 @@ from base.database import transaction
 from base.money import total
 from bench.faults import crashes, deeds, laws, money_deeds
 from bench.faults.stage import Sequence, Stage, level_of, work
+from billing import stripe_poll
 from billing.collect import cards
 from billing.endings import cancel
 from billing.gateway.words import GatewayError
@@ -64,6 +65,7 @@ class Machine:
         chance = random.Random(seed)
         self.stage.next_year()
         play.begun = int(clock.now().timestamp())
+        stripe_poll.poll(self.stage.vault)
         play.who = self.stage.subscriber(seed, chance.choice(deeds.CARDS))
         self._do(play, chance, "bill")
         if chance.random() < 0.6:  # most of what can happen to money needs some
@@ -98,6 +100,7 @@ class Machine:
     def _come_to_rest(self, play: Sequence) -> None:
         """Faults end, every event is heard, and everything that waits is done as if its time had come."""
         self.stage.forget_faults()
+        stripe_poll.poll(self.stage.vault)  # events that came more than 30 days ago are told by nobody
         for turn in range(ROUNDS):
             asked = ("collection", "checkout", "gone_back") if turn < 2 else ("collection", "checkout")
             with transaction() as tx:

@@ -23,11 +23,16 @@ from base.database import transaction
 from base.jobs import Lane
 from base.money import Money
 from base.tables import sandbox_clock
-from billing import tasks, tick
+from billing import tasks
 from billing.collect import cards
+from billing.collect.sweep import run as collect_due
+from billing.dunning.run import run_dunning
+from billing.invoices import issue_due
+from billing.money_back.sweep import run as money_back_due
 from billing.plans import add_plan
 from billing.services import add_service, add_subscriber
 from billing.tables import message
+from billing.tick import review_due
 
 KEY = "sk_test_for_the_fault_machine"
 FIRST_YEAR = 2027
@@ -157,15 +162,15 @@ class Stage:
     def tick(self) -> None:
         """Do what time has made due, of what there is on a stage; the mail leaves at once."""
         now = clock.now()
-        for step in (tick.issue_due, tick.run_dunning, tick.review_due, tick.collect_due, tick.money_back_due):
+        for step in (issue_due, run_dunning, review_due, collect_due, money_back_due):
             step(now)
         with transaction() as tx:
             tx.execute(update(message).where(message.c.state == "queued").values(state="sent", sent_at=now))
 
     def sweep(self) -> None:
         """Of that, what concerns money at Stripe."""
-        tick.collect_due(clock.now())
-        tick.money_back_due(clock.now())
+        collect_due(clock.now())
+        money_back_due(clock.now())
 
     def _travel(self, day: date) -> None:
         self.day = day
