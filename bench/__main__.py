@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bench import accounting, billing, login, start
+from bench.faults import run as faults
 from bench.ground import Ground, prepare
 from bench.process import Broken
 from bench.report import RESULTS, Row, keep, table
@@ -25,11 +26,14 @@ BENCHES: dict[str, tuple[Callable[[Ground], list[Row]], str]] = {
 
 def main() -> int:
     """Run all benches or the one that was named; returns the exit code."""
+    if sys.argv[1:2] == ["faults"]:
+        return faults.main(sys.argv[2:])
     listed = "\n".join(f"  {name:12}{about}" for name, (_, about) in BENCHES.items())
     parser = argparse.ArgumentParser(
         prog="./run bench",
         description=f"Measures Tollkeeper beside FreeRADIUS. The benches:\n{listed}",
-        epilog="Without a name all of them run. docs/bench.md says how to read the table.",
+        epilog="Without a name all of them run. docs/bench.md says how to read the table. "
+        "Another one, with options of its own, is ./run bench faults.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("name", nargs="?", choices=BENCHES, metavar="NAME", help=", ".join(BENCHES))

@@ -161,7 +161,7 @@ def days(stage: Stage, play: Sequence, chance: random.Random) -> str:
 
 def dun(stage: Stage, play: Sequence, chance: random.Random) -> str:
     """Weeks in which the reminders of a debt come one by one, and with them the wall."""
-    for passed in (7, 7, 5, 3, 5, 5, 3):
+    for passed in (14, 3, 4, 7, 7):  # the days of the standard policy
         stage.pass_days(passed, play.who)
     if chance.random() < 0.5:
         work()

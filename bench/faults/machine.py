@@ -49,7 +49,7 @@ DEEDS: tuple[tuple[str, deeds.Deed, int], ...] = (
 MEANWHILE = ("other money", "pay page", "hear", "card", "refund", "work", "dispute", "poll", "reverse")
 BY_NAME = {name: deed for name, deed, _ in DEEDS}
 TROUBLE = (GatewayError, Refused, requests.RequestException, stripe.StripeError)
-LENGTH = 12
+LENGTH = 10
 ROUNDS = 15
 
 

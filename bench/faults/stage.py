@@ -237,4 +237,4 @@ def level_of(tx: Any, who: int) -> str:
 
 def pause() -> None:
     """A moment, while another process gets on."""
-    time.sleep(0.003)
+    time.sleep(0.008)
