@@ -52,6 +52,7 @@ def _poll(vault: Vault) -> int:
         return 0
     if until is not None and until < clock.now() - KEPT:
         _read_payments(vault, until)
+        until = clock.now() - KEPT  # what is older is told by nobody any more, and was read just now
     newest, fresh = until, 0
     since = (until or clock.now()) - OVERLAP
     for event in webhooks.list_events(business, since, list(EVENTS)):

@@ -12,6 +12,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from sqlalchemy import event, func, select, text, update
@@ -54,7 +55,7 @@ def work_and_die(_stage: Stage, play: Sequence, chance: random.Random) -> str:
 
         event.listen(engine(), "commit", maybe_die)
         event.listen(engine(), "checkin", maybe_die)
-        work()
+        work(1)
 
     died = os.WIFSIGNALED(os.waitpid(_fork(act), 0)[1])
     let_leases_run_out()
@@ -70,7 +71,7 @@ def die_at_call(stage: Stage, play: Sequence, chance: random.Random, meanwhile: 
     leases = chance.random() < 0.3
     method, path = CALLS[name]
     stage.control("faults", kind=f"hold_{when}", method=method, path=path)
-    pid = _fork(_serve if celery else work)
+    pid = _fork(_serve if celery else partial(work, 1))
     said = ""
     try:
         come = _wait(pid, stage.holding, celery)
@@ -97,7 +98,7 @@ def die_at_table(_stage: Stage, play: Sequence, chance: random.Random) -> str:
     """A worker is killed while it is about to write a table."""
     table = chance.choice(TABLES)
     with _held(table):
-        pid = _fork(work)
+        pid = _fork(partial(work, 1))
         try:
             come = _wait(pid, _somebody_waits, celery=False)
         finally:

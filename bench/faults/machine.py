@@ -5,21 +5,20 @@ from functools import partial
 
 import requests
 import stripe
-from sqlalchemy import text
+from sqlalchemy import text, update
 
 from base import clock
 from base.crypto import Vault
 from base.database import transaction
 from base.money import total
+from base.tables import service
 from bench.faults import crashes, deeds, laws, money_deeds
 from bench.faults.stage import Sequence, Stage, level_of, work
 from billing import stripe_poll
 from billing.collect import cards
-from billing.endings import cancel
 from billing.gateway.words import GatewayError
 from billing.payments import record_payment
 from billing.refused import Refused
-from billing.services import services_of
 from billing.settle import open_invoices
 
 DEEDS: tuple[tuple[str, deeds.Deed, int], ...] = (
@@ -65,7 +64,6 @@ class Machine:
         chance = random.Random(seed)
         self.stage.next_year()
         play.begun = int(clock.now().timestamp())
-        stripe_poll.poll(self.stage.vault)
         play.who = self.stage.subscriber(seed, chance.choice(deeds.CARDS))
         self._do(play, chance, "bill")
         if chance.random() < 0.6:  # most of what can happen to money needs some
@@ -133,8 +131,9 @@ class Machine:
             level = level_of(tx, who)
             if level != "FULL":
                 play.problems.append(f"all is paid, and access is {level}")
-            for service_id in services_of(tx, who):
-                cancel(tx, stage.vault, "staff:1", service_id, stage.day, "moved")
+            tx.execute(
+                update(service).where(service.c.payer_id == who).values(ends_on=stage.day)
+            )  # nothing is given back
         work()
         if play.problems:
             return
