@@ -65,8 +65,6 @@ class Sequence:
     begun: int = 0
     "Unix seconds of the pretend Stripe's clock."
     heard: set[str] = field(default_factory=set)
-    by_hand: set[str] = field(default_factory=set)
-    "Refunds that were made on Stripe's own pages."
     deeds: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     seen: Counter[str] = field(default_factory=Counter)
