@@ -1,6 +1,5 @@
 """What `./run bench faults` plays on: a forgetful PostgreSQL of its own, and a process for every stage."""
 
-import contextlib
 import json
 import os
 import signal
@@ -28,11 +27,12 @@ PREFIX = "TOLLKEEPER_"
 
 @dataclass(slots=True)
 class Ground:
-    """A server with a migrated template, in a folder that goes away; `running` are the processes of stages."""
+    """A server with a migrated template, in a folder that goes away."""
 
     folder: Path
     cluster: pgembed.Cluster
     running: set[subprocess.Popen[bytes]] = field(default_factory=set)
+    "The processes of stages."
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def play(self, name: str, first: int, count: int) -> list[dict[str, Any]]:
@@ -49,13 +49,21 @@ class Ground:
             with self.lock:
                 self.running.add(process)
             process.wait()
-            self.running.discard(process)
+            with self.lock:
+                self.running.discard(process)
             told = results.read_text().splitlines() if results.exists() else []
             if not told:
                 raise Broken("\n".join((folder / "log").read_text(errors="replace").splitlines()[-12:]))
             return [json.loads(line) for line in told]
         finally:
             self._administer(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+    def end(self) -> None:
+        """End the stages that are being played."""
+        with self.lock:
+            playing = list(self.running)
+        for process in playing:
+            process.terminate()
 
     def _administer(self, statement: str) -> None:
         with psycopg.connect(pgembed.dsn(self.cluster, "postgres"), autocommit=True) as connection:
@@ -91,11 +99,4 @@ def prepare() -> Iterator[Ground]:
         engine = connect(pgembed.url(cluster, TEMPLATE))
         migrate(engine)
         engine.dispose()
-        ground = Ground(folder, cluster)
-        try:
-            yield ground
-        finally:
-            for process in list(ground.running):
-                with contextlib.suppress(ProcessLookupError):
-                    process.terminate()
-                process.wait()
+        yield Ground(folder, cluster)

@@ -60,23 +60,27 @@ def _play(ground: Ground, first: int, sequences: int, workers: int) -> tuple[lis
     names, done, began = count(), 0, time.monotonic()
     under_way: dict[Future[list[dict[str, Any]]], tuple[int, int]] = {}
     with ThreadPoolExecutor(workers) as pool:
-        while todo or under_way:
-            while todo and len(under_way) < workers:
-                part = todo.popleft()
-                under_way[pool.submit(ground.play, f"stage_{next(names)}", *part)] = part
-            for future in wait(under_way, return_when=FIRST_COMPLETED).done:
-                start, length = under_way.pop(future)
-                played = future.result()
-                for each in played:
-                    seen.update(each["seen"])
-                    if each["problems"]:
-                        failed.append(each["seed"])
-                        _tell(each, start)
-                done += len(played)
-                if len(played) < length:
-                    todo.append((start + len(played), length - len(played)))
-            rate = done / (time.monotonic() - began)
-            print(f"{done} of {sequences} played, {len(failed)} failed, {rate:.1f} a second", flush=True)
+        try:
+            while todo or under_way:
+                while todo and len(under_way) < workers:
+                    part = todo.popleft()
+                    under_way[pool.submit(ground.play, f"stage_{next(names)}", *part)] = part
+                for future in wait(under_way, return_when=FIRST_COMPLETED).done:
+                    start, length = under_way.pop(future)
+                    played = future.result()
+                    for each in played:
+                        seen.update(each["seen"])
+                        if each["problems"]:
+                            failed.append(each["seed"])
+                            _tell(each, start)
+                    done += len(played)
+                    if len(played) < length:
+                        todo.append((start + len(played), length - len(played)))
+                rate = done / (time.monotonic() - began)
+                print(f"{done} of {sequences} played, {len(failed)} failed, {rate:.1f} a second", flush=True)
+        except BaseException:
+            ground.end()  # else the pool waits for them
+            raise
     return sorted(failed), seen
 
 
