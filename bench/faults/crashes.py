@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import event, func, select, text, update
 
 from base.database import engine, transaction
-from base.jobs import Lane
+from base.jobs import KINDS, Kind, Lane
 from base.tables import job
 from bench.faults.stage import Sequence, Stage, pause, work
 from billing import worker
@@ -37,13 +37,26 @@ CALLS = {
     "reading cards": ("GET", "/v1/customers/*"),
 }
 TABLES = ("payment", "attempt", "collected", "gone_back", "posting", "allocation", "policy", "message")
-OFTEN = ("confirming an intent", "making an intent", "confirming an intent", "making a refund")
+CHARGING = ("making an intent", "confirming an intent", "confirming an intent", "closing a page")
+LED_TO = {
+    Kind.CHARGE_CARD: CHARGING,
+    Kind.REFUND: ("making a refund", "making a refund", "reading refunds"),
+    Kind.END_COLLECTION: ("cancelling an intent",),
+    Kind.CLOSE_PAGES: ("closing a page",),
+    Kind.ASK_PAYMENT: ("reading an intent",),
+    Kind.ASK_PAGE: ("reading a page",),
+    Kind.ASK_DISPUTE: ("reading a dispute", "reading an intent"),
+    Kind.STRIPE_EVENT: tuple(name for name in CALLS if name.startswith("reading")),
+}
+"""The points that jobs come to."""
 PATIENCE = 15.0  # seconds for a worker to come to its point, or to an end
 
 
 def work_and_die(_stage: Stage, play: Sequence, chance: random.Random) -> str:
     """A worker is killed at one of its commits, before or after it."""
     point = chance.randint(1, 14)
+    if not _due():
+        return ""
 
     def act() -> None:
         left = [point]
@@ -65,7 +78,10 @@ def work_and_die(_stage: Stage, play: Sequence, chance: random.Random) -> str:
 
 def die_at_call(stage: Stage, play: Sequence, chance: random.Random, meanwhile: Callable[[], str] | None = None) -> str:
     """A worker is killed while Stripe holds its call, or goes on after something else happened meanwhile."""
-    name = chance.choice([*CALLS, *OFTEN])
+    points = [name for kind in sorted(_due(), key=lambda kind: kind.name) for name in LED_TO.get(kind, ())]
+    if not points:
+        return ""
+    name = chance.choice(points)
     when, celery = chance.choice(["before", "after"]), chance.random() < 0.15
     end = chance.choice(["killed", "killed and lost", "went on"])
     leases = chance.random() < 0.3
@@ -97,6 +113,8 @@ def die_at_call(stage: Stage, play: Sequence, chance: random.Random, meanwhile: 
 def die_at_table(_stage: Stage, play: Sequence, chance: random.Random) -> str:
     """A worker is killed while it is about to write a table."""
     table = chance.choice(TABLES)
+    if not _due():
+        return ""
     with _held(table):
         pid = _fork(partial(work, 1))
         try:
@@ -143,7 +161,7 @@ def _wait(pid: int, come: Callable[[], bool], celery: bool) -> bool:
         if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
             return False
         if celery:
-            idle = 0 if _anything_due() else idle + 1
+            idle = 0 if _due() else idle + 1
             if idle > 20:
                 return False
         pause()
@@ -155,11 +173,12 @@ def _kill(pid: int) -> None:
     os.waitpid(pid, 0)
 
 
-def _anything_due() -> bool:
+def _due() -> set[Kind]:
+    """The kinds of the jobs that a worker would do now, or does."""
     lanes = (Lane.URGENT.value, Lane.CHARGES.value)
     due = (job.c.state == "sent") | ((job.c.state == "ready") & (job.c.run_after <= func.clock_timestamp()))
     with transaction() as tx:
-        return tx.scalar(select(job.c.id).where(job.c.lane.in_(lanes), due).limit(1)) is not None
+        return {KINDS[kind] for kind in tx.scalars(select(job.c.kind).where(job.c.lane.in_(lanes), due).distinct())}
 
 
 def _somebody_waits() -> bool:

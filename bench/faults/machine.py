@@ -45,7 +45,8 @@ DEEDS: tuple[tuple[str, deeds.Deed, int], ...] = (
     ("die at a table", crashes.die_at_table, 1),
     ("die at a call", crashes.die_at_call, 3),
 )
-MEANWHILE = ("other money", "pay page", "hear", "card", "refund", "work", "dispute", "poll", "reverse")
+FIRST = ("work", "work", "work and die", "die at a call", "die at a table")
+MEANWHILE = ("other money", "other money", "pay page", "hear", "card", "refund", "work", "dispute", "poll", "reverse")
 BY_NAME = {name: deed for name, deed, _ in DEEDS}
 TROUBLE = (GatewayError, Refused, requests.RequestException, stripe.StripeError)
 LENGTH = 10
@@ -66,8 +67,8 @@ class Machine:
         play.begun = int(clock.now().timestamp())
         play.who = self.stage.subscriber(seed, chance.choice(deeds.CARDS))
         self._do(play, chance, "bill")
-        if chance.random() < 0.6:  # most of what can happen to money needs some
-            self._do(play, chance, "work")
+        if chance.random() < 0.8:  # most of what can happen to money needs some
+            self._do(play, chance, chance.choice(FIRST))
         while len(play.deeds) < length:
             (name,) = chance.choices([name for name, _, _ in DEEDS], [weight for _, _, weight in DEEDS])
             self._do(play, chance, name)
@@ -84,7 +85,7 @@ class Machine:
 
     def _try(self, play: Sequence, dice: random.Random, name: str) -> str:
         try:
-            if name == "die at a call" and dice.random() < 0.5:
+            if name == "die at a call" and dice.random() < 0.6:
                 meanwhile = dice.choice(MEANWHILE)
                 other = partial(self._meanwhile, play, random.Random(dice.random()), meanwhile)
                 return crashes.die_at_call(self.stage, play, dice, other)
