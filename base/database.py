@@ -6,12 +6,11 @@ from datetime import timedelta
 from functools import cache
 
 import psycopg
-from sqlalchemy import Connection, Engine, create_engine, select
+from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.engine import make_url
 
 from base import clock
 from base.settings import Settings, settings
-from base.tables import sandbox_clock
 
 DATABASE = "tollkeeper"
 PENDING_ADDRESS = "database-url"  # file in data_dir: the supervisor writes the embedded server's address into it
@@ -67,7 +66,7 @@ def transaction(on: Engine | None = None) -> Iterator[Connection]:
 
 def follow_sandbox_clock(tx: Connection) -> None:
     """Set this process's business clock to the sandbox's."""
-    seconds = tx.scalar(select(sandbox_clock.c.offset_seconds))
+    seconds = tx.exec_driver_sql("SELECT offset_seconds FROM sandbox_clock").scalar()  # plain: it begins everything
     clock.travel_to_offset(timedelta(seconds=seconds or 0))
 
 

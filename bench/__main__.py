@@ -13,6 +13,7 @@ from dataclasses import fields
 from typing import Any
 
 from bench import accounting, billing, login, payments, start
+from bench.faults import run as faults
 from bench.ground import Ground, prepare
 from bench.process import Broken
 from bench.report import RESULTS, Row, keep, table
@@ -30,11 +31,14 @@ BENCHES: dict[str, tuple[Bench | None, str]] = {
 
 def main() -> int:
     """Run all benches or the one that was named; returns the exit code."""
+    if sys.argv[1:2] == ["faults"]:
+        return faults.main(sys.argv[2:])
     listed = "\n".join(f"  {name:12}{about}" for name, (_, about) in BENCHES.items())
     parser = argparse.ArgumentParser(
         prog="./run bench",
         description=f"Measures Tollkeeper beside FreeRADIUS. The benches:\n{listed}",
-        epilog="Without a name all of them run. docs/bench.md says how to read the table.",
+        epilog="Without a name all of them run. docs/bench.md says how to read the table. "
+        "Another one, with options of its own, is ./run bench faults.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("name", nargs="?", choices=BENCHES, metavar="NAME", help=", ".join(BENCHES))

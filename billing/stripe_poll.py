@@ -1,10 +1,12 @@
-"""What no webhook has brought is asked for: Stripe's own list of events, and for longer gaps its payments.
+"""What no webhook has brought is asked for: Stripe's own list of events, for longer gaps payments and what went back.
 
 Stripe keeps events for 30 days. Taking an event twice is harmless, so the poll reads a little of what it read before;
 one that a webhook still has not brought ten minutes later means that webhooks are broken, and a person is told.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
@@ -18,8 +20,10 @@ from base.tables import inbox as events
 from billing import checkout
 from billing.collect import settle
 from billing.collect.tables import gateway_state
-from billing.gateway import intents, webhooks
+from billing.gateway import disputes, intents, refunds, webhooks
 from billing.gateway.words import GatewayError, NotConfigured
+from billing.money_back import card
+from billing.money_back import disputes as denied
 from billing.stripe_events import EVENTS
 
 OVERLAP = timedelta(hours=1)  # events show up in the list a little late
@@ -48,6 +52,7 @@ def _poll(vault: Vault) -> int:
         return 0
     if until is not None and until < clock.now() - KEPT:
         _read_payments(vault, until)
+        until = clock.now() - KEPT  # what is older is told by nobody any more, and was read just now
     newest, fresh = until, 0
     since = (until or clock.now()) - OVERLAP
     for event in webhooks.list_events(business, since, list(EVENTS)):
@@ -62,13 +67,28 @@ def _poll(vault: Vault) -> int:
 
 
 def _read_payments(vault: Vault, since: datetime) -> None:
-    """A gap longer than Stripe keeps events: what its payments and pages became is read from themselves."""
+    """A gap longer than Stripe keeps events: what its payments, pages and what went back became is read itself.
+
+    Refunds of the month before, too: one that looked well may have failed in the gap.
+    """
     with transaction() as tx:
         business = load_business(tx, vault)
     for intent_id in intents.list_since(business, since):
         settle.hear(vault, intent_id)
     for session_id in checkout.unsettled():
         checkout.settle(vault, session_id)
+    for refund in refunds.list_since(business, since - KEPT):
+        _take(refund.id, partial(card.take, vault, refund))
+    for dispute in disputes.list_since(business, since):
+        _take(dispute.id, partial(denied.hear, vault, dispute.id))
+
+
+def _take(named: str, act: Callable[[], str]) -> None:
+    """Take what went back; one of a payment that is not recorded keeps no other from being read."""
+    try:
+        act()
+    except card.NotYet as error:
+        alarm("stripe_not_understood", about=named, because=str(error))
 
 
 def last_signed() -> datetime | None:

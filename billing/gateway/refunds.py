@@ -1,6 +1,8 @@
 """Money back to the card that paid: made once per key, read, listed. Stripe doc: Refunds, create, retrieve, list."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from base.business import Business
@@ -57,6 +59,14 @@ def list_of(business: Business, intent: str) -> list[RefundState]:
     with sorted_errors():
         found = client(business).v1.refunds.list(params={"payment_intent": intent, "limit": 100})
         return [_seen(each) for each in found.auto_paging_iter()][::-1]
+
+
+def list_since(business: Business, since: datetime) -> Iterator[RefundState]:
+    """The account's refunds made since then, newest first, whoever made them."""
+    with sorted_errors():
+        params: Any = {"created": {"gte": int(since.timestamp())}, "limit": 100}
+        for each in client(business).v1.refunds.list(params=params).auto_paging_iter():
+            yield _seen(each)
 
 
 def _seen(refund: "Refund") -> RefundState:

@@ -193,6 +193,8 @@ async def _before(fault: Fault | None) -> None:
         return
     if fault.kind in ("delay", "timeout_before"):
         await asyncio.sleep(fault.seconds)
+    if fault.kind == "hold_before":
+        await _let_go(fault)
     if fault.kind in ("timeout_before", "cut_before"):
         raise Cut
     if fault.kind == "error_500_before":
@@ -203,8 +205,17 @@ async def _before(fault: Fault | None) -> None:
 
 async def _after(fault: Fault | None) -> None:
     """Stay silent, then cut the line: the work is done, but the caller will never hear of it."""
+    if fault is not None and fault.kind == "hold_after":
+        await _let_go(fault)
     if fault is not None and fault.kind in ("timeout_after", "cut_after"):
         await asyncio.sleep(fault.seconds if fault.kind == "timeout_after" else 0)
+        raise Cut
+
+
+async def _let_go(fault: Fault) -> None:
+    while not fault.let_go:
+        await asyncio.sleep(0.002)
+    if fault.let_go == "cut":
         raise Cut
 
 

@@ -53,11 +53,17 @@ def control(store: Store, faults: Faults, keys: Keys) -> Blueprint:
     @routes.post("/sandbox/faults")
     def order() -> Response:
         wish = given()
+        if wish == {"kind": "cut"}:
+            return jsonify({"cut": faults.release("cut")})
         if wish == {"kind": "release"}:
             with store.transaction() as tx:
-                return jsonify({"released": release(tx)})
+                return jsonify({"released": faults.release() + release(tx)})
         faults.add(read_fault(wish))
         return jsonify({"faults": faults.shown()})
+
+    @routes.get("/sandbox/faults")
+    def show_faults() -> Response:
+        return jsonify({"faults": faults.shown(), "holding": faults.holding})
 
     @routes.delete("/sandbox/faults")
     def forget() -> Response:

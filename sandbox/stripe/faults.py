@@ -6,6 +6,7 @@ Calls:
   error_500_after               it happened, then 500, which the idempotency key keeps
   timeout_after, cut_after      it happened; `seconds` of silence (or none), then the line is cut: the answer is lost
   delay                         `seconds`, then as usual
+  hold_before, hold_after       it waits, before or after it happens, until it is released (then as usual) or cut
 Webhooks:
   drop, duplicate               never sent; sent twice
   twin                          a second event with an id of its own about the same thing
@@ -36,7 +37,10 @@ CALLS = (
     "timeout_after",
     "cut_after",
     "delay",
+    "hold_before",
+    "hold_after",
 )
+HOLDS = ("hold_before", "hold_after")
 WEBHOOKS = ("drop", "duplicate", "twin", "hold", "delay", "wrong_signature", "reverse", "shuffle")
 
 
@@ -57,6 +61,8 @@ class Fault:
     gathered: list[int] = field(default_factory=list)
     """The deliveries that a `reverse` or a `shuffle` keeps so far."""
     dice: Random = field(default_factory=Random, repr=False)
+    let_go: str = ""
+    """Of a `hold_…`: "go" when what it holds may go on, "cut" when its line is to be cut."""
 
     def __post_init__(self) -> None:
         self.dice = Random(self.seed)
@@ -97,6 +103,7 @@ class Faults:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._open: list[Fault] = []
+        self._holding: list[Fault] = []
 
     def add(self, fault: Fault) -> None:
         """Take an order."""
@@ -104,14 +111,29 @@ class Faults:
             self._open.append(fault)
 
     def clear(self) -> None:
-        """Forget all orders."""
+        """Forget all orders, and let go of the calls that are held."""
+        self.release()
         with self._lock:
             self._open.clear()
 
+    def release(self, how: str = "go") -> int:
+        """Let go of the calls that are held, or "cut" their lines; returns how many orders held one."""
+        with self._lock:
+            holding, self._holding = self._holding, []
+        for fault in holding:
+            fault.let_go = how
+        return len(holding)
+
+    @property
+    def holding(self) -> int:
+        """How many orders hold a call just now."""
+        return len(self._holding)
+
     def shown(self) -> list[Json]:
         """The open orders, for people and tests."""
+        hidden = ("gathered", "dice", "let_go")
         with self._lock:
-            return [{k: v for k, v in vars(one).items() if k not in ("gathered", "dice")} for one in self._open]
+            return [{k: v for k, v in vars(one).items() if k not in hidden} for one in self._open]
 
     def for_call(self, method: str, path: str) -> Fault | None:
         """What is to go wrong with this call, and count it."""
@@ -130,5 +152,7 @@ class Faults:
                     fault.times -= 1
                     if fault.times <= 0:
                         self._open.remove(fault)
+                    if fault.kind in HOLDS and all(fault is not other for other in self._holding):
+                        self._holding.append(fault)
                     return fault
         return None

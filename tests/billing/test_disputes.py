@@ -12,6 +12,7 @@ from billing.ledger import check_books
 from billing.money_back.tables import gone_back
 from billing.refused import Refused
 from billing.stripe_events import EVENTS
+from billing.stripe_poll import poll
 from billing.tables import payment, posting
 from billing.tick import run as tick
 from tests.billing.collecting import Till, emulate, open_till, work
@@ -122,3 +123,24 @@ def test_one_that_nobody_tells_of_is_asked_about(till: Till):
     assert clock.now().date() + timedelta(days=1) > MARCH
     with transaction() as tx:
         assert tx.scalar(select(gone_back.c.ask_at)) is None
+
+
+def test_after_a_gap_longer_than_stripe_keeps_events_what_went_back_is_read_from_the_lists(till: Till):
+    """The poll finds no event any more: a dispute, and a refund made on Stripe's pages, are learned all the same."""
+    for _ in range(2):
+        till.customer("pm_card_visa")
+    till.bill()
+    poll(till.provider.vault)
+    named = dispute(till)
+    with transaction() as tx:
+        first = tx.scalar(select(payment.c.gateway_id).order_by(payment.c.id).limit(1))
+    till.stripe.v1.refunds.create(params={"payment_intent": first, "amount": 500})
+    till.emulator.control("clock", advance=40 * 86400)
+    till.provider.travel(clock.real() + timedelta(days=40))
+    assert poll(till.provider.vault) == 0
+    assert sorted(gone()) == [("open", GROSS), ("succeeded", 500)]
+    assert (lies_in("disputed"), lies_in("stripe")) == (GROSS, GROSS - 500)
+    till.emulator.control(f"disputes/{named}", outcome="won")
+    poll(till.provider.vault)
+    work()
+    assert (lies_in("disputed"), lies_in("stripe")) == (0, 2 * GROSS - 500)

@@ -2,6 +2,7 @@
 
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -35,6 +36,38 @@ def test_the_line_is_cut_before_or_after_the_work(emulator: Emulator, kind: str,
     assert again.status_code == 200
     assert ("Idempotent-Replayed" in again.headers) == bool(happened)
     assert charges(emulator) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "meanwhile", "end", "status", "afterwards"),
+    [
+        ("hold_before", 0, "release", 200, 1),
+        ("hold_after", 1, "release", 200, 1),
+        ("hold_before", 0, "cut", None, 0),
+        ("hold_after", 1, "cut", None, 1),
+    ],
+)
+def test_a_call_is_held_until_it_is_let_go(
+    emulator: Emulator, kind: str, meanwhile: int, end: str, status: int | None, afterwards: int
+) -> None:
+    def ask() -> int | None:
+        try:
+            return charge(emulator, "a").status_code
+        except requests.ConnectionError:
+            return None
+
+    def holding() -> bool:
+        return bool(requests.get(f"{emulator.url}/sandbox/faults", timeout=5).json()["holding"] == 1)
+
+    emulator.order(kind=kind, method="POST", path="/v1/payment_intents")
+    with ThreadPoolExecutor() as others:
+        answer = others.submit(ask)
+        wait_until(holding)
+        assert charges(emulator) == meanwhile
+        assert not answer.done()
+        assert emulator.order(kind=end) in ({"released": 1}, {"cut": 1})
+        assert answer.result(5) == status
+    assert charges(emulator) == afterwards
 
 
 def test_the_library_rides_out_a_lost_answer_by_the_same_key(emulator: Emulator) -> None:
