@@ -12,6 +12,7 @@ from base.crypto import Vault
 from base.i18n import translations
 from base.money import Money
 from base.tables import subscriber
+from billing.bank.undone import move_line, reopen_line
 from billing.charges import add_charge
 from billing.dunning.policies import load_policies
 from billing.ledger import first_open_day
@@ -52,8 +53,8 @@ def reverse_payment(
     """Take a recorded payment back whole; what it had settled is open again and dunned anew from today.
 
     `fee` (net) is charged to who had paid. `move_to`: the same money is recorded for this subscriber instead, with a
-    receipt of its own. Refused with a sentence where the payment was reversed or refunded, or is no money that staff
-    recorded.
+    receipt of its own. A line of the bank's statement that the payment came from waits again, or is the other's.
+    Refused with a sentence where the payment was reversed or refunded, or is no money that staff recorded.
     """
     need(reason.strip(), "A reversal needs a reason.", "reason")
     paid = tx.execute(select(payment).where(payment.c.id == payment_id)).one_or_none()
@@ -75,6 +76,11 @@ def reverse_payment(
     )  # fmt: skip
     moved = None if move_to is None else _move(tx, vault, business, actor, paid.id, move_to, now)
     goes.take_out(tx, vault, business, gone_id, "reversed" if moved is None else "moved", now)
+    said = f"{number} was {'moved to another subscriber' if moved else 'reversed'}: {reason.strip()}"
+    if moved is None:
+        reopen_line(tx, paid.id, said)
+    else:
+        move_line(tx, paid.id, moved, said)
     charge_id = None if fee is None else _charge(tx, business, actor, paid.id, fee, now)
     detail = {"receipt": number, "reason": reason, "moved_to": move_to}
     trail.record(
