@@ -34,7 +34,7 @@ from billing.payments import Incoming, record_payment, record_payments
 from billing.refused import Refused
 from billing.settle import lock_subscribers, open_by_subscriber
 
-AT_ONCE = 25
+AT_ONCE = 100
 "Lines in a transaction: receipts have numbers without gaps, so whoever else is paid waits for its end."
 
 

@@ -87,6 +87,8 @@ def keep(tx: Connection, business: Business, account: str, found: Sequence[Movem
             "amount_minor": each.amount.minor,
             "fee_minor": each.fee.minor,
             "currency": each.amount.currency,
+            "charged_minor": None if each.charged is None else each.charged.minor,
+            "charged_currency": None if each.charged is None else each.charged.currency,
             "source_id": each.source,
             "payment_ref": each.payment,
             "description": each.description,

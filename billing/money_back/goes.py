@@ -16,6 +16,7 @@ from base.calendar import local_date
 from base.crypto import Vault
 from base.i18n import format_money
 from base.money import Money
+from billing.clearing.till import move_cash
 from billing.dunning.anew import begin_anew
 from billing.ledger import Posting, post
 from billing.money_back.mails import tell
@@ -67,14 +68,16 @@ def begin(
 def take_out(tx: Connection, vault: Vault, business: Business, gone_id: int, words: str, now: datetime) -> None:
     """Book that money left: out of what its payment or credit note had unused, else off invoices, which open again.
 
-    `words`: of the letter, one of billing.money_back.mails.WHAT.
+    `words`: of the letter, one of billing.money_back.mails.WHAT. Cash leaves the till of who gives it back, and what
+    was never paid the till of who had recorded it; Refused when that is closed for today.
     """
     row = tx.execute(select(gone_back).where(gone_back.c.id == gone_id)).one()
     today = local_date(now, business.zone)
     amount = Money(row.amount_minor - row.beyond_minor, row.currency)
-    number, reopened = _number(tx, row), list[int]()
+    number, reopened, cashier = _number(tx, row), list[int](), row.author
     if amount and row.payment_id is not None:
         paid = tx.execute(select(payment).where(payment.c.id == row.payment_id)).one()
+        cashier = paid.author if row.kind == "reversal" else row.author
         reopened = take_back(tx, paid, amount, now, today)
         spend_credit(tx, amount, payment_id=row.payment_id)
     elif amount:
@@ -87,6 +90,10 @@ def take_out(tx: Connection, vault: Vault, business: Business, gone_id: int, wor
     ]
     titles = {"refund": f"Refund of {number}", "reversal": f"Payment {number} reversed: {row.reason}"}
     post(tx, today, titles.get(row.kind, f"Payment {number} disputed and lost"), f"gone_back:{gone_id}", sides)
+    if row.way == "cash" and words != "moved":  # then it stays in the till that took it
+        done = "paid back" if row.kind == "refund" else "taken back"
+        given = Money(-row.amount_minor, row.currency)
+        move_cash(tx, cashier, today, given, f"{number} {done}: {row.reason}", f"gone_back:{gone_id}")
     still = _settle(tx, vault, business, row, reopened, now, today)
     detail = {
         "gone_back_id": gone_id, "of": number, "way": row.way, "reason": row.reason,

@@ -14,11 +14,12 @@ from base.money import Money
 from base.tables import subscriber
 from billing.bank.undone import move_line, reopen_line
 from billing.charges import add_charge
+from billing.clearing.till import stay_where_it_is
 from billing.dunning.policies import load_policies
 from billing.ledger import first_open_day
 from billing.money_back import goes
 from billing.money_back.tables import gone_back
-from billing.payments import record_payment
+from billing.payments import Incoming, record_payments
 from billing.refused import need
 from billing.settle import lock_subscribers
 from billing.tables import payment
@@ -96,19 +97,13 @@ def _move(
     paid = tx.execute(select(payment).where(payment.c.id == payment_id)).one()
     first = first_open_day(tx)
     today = local_date(now, business.zone)
-    recorded = record_payment(
-        tx,
-        vault,
-        business,
-        subscriber_id=move_to,
-        amount=Money(paid.amount_minor, paid.currency),
-        method=paid.method,
-        author=actor,
-        note=f"Moved: was {paid.receipt_number}",
-        now=now,
-        received_on=paid.received_on if first is None or paid.received_on >= first else today,
-    )
-    return recorded.payment_id
+    day = paid.received_on if first is None or paid.received_on >= first else today
+    amount, note = Money(paid.amount_minor, paid.currency), f"Moved: was {paid.receipt_number}"
+    incoming = Incoming(move_to, amount, paid.method, day, note=note, here=True)
+    (moved,) = record_payments(tx, vault, business, [incoming], author=actor, now=now)
+    if paid.method == "cash":
+        stay_where_it_is(tx, actor, day, amount, f"{paid.receipt_number} moved, no cash came", f"payment:{moved}")
+    return moved
 
 
 def _charge(tx: Connection, business: Business, actor: str, payment_id: int, fee: Money, now: datetime) -> int:
