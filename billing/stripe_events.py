@@ -13,7 +13,9 @@ from base.settings import settings
 from base.tables import inbox
 from billing import checkout
 from billing.collect import cards, settle
+from billing.gateway import offers
 from billing.gateway.client import is_test
+from billing.gateway.ways import Notice
 from billing.money_back import card, disputes
 
 Act = Callable[[Vault, dict[str, Any]], str]
@@ -88,20 +90,25 @@ EVENTS: dict[str, Act] = {
 
 
 def handle(inbox_id: int) -> None:
-    """Understand one event of the inbox, once; an event that means nothing to us is marked so."""
+    """Understand one event of the inbox, of whatever gateway, once; one that means nothing to us is marked so."""
     vault = open_vault(settings().secret_keys)
     with transaction() as tx:
         row = tx.execute(select(inbox).where(inbox.c.id == inbox_id)).one()
-        business = load_business(tx, vault)
     if row.processed_at is not None:
         return
-    act = EVENTS.get(row.kind)
-    stranger = not_ours(business, row.body)
-    outcome = stranger or ("ignored" if act is None else act(vault, row.body))
+    outcome = offers.understand(vault, row.source, Notice(row.event_id, row.kind, row.body))
     with transaction() as tx:
         tx.execute(
             update(inbox).where(inbox.c.id == inbox_id).values(processed_at=func.clock_timestamp(), outcome=outcome)
         )
+
+
+def understand(vault: Vault, notice: Notice) -> str:
+    """What an event of Stripe's means for us is done; what became of it in a word."""
+    with transaction() as tx:
+        business = load_business(tx, vault)
+    act = EVENTS.get(notice.kind)
+    return not_ours(business, notice.body) or ("ignored" if act is None else act(vault, notice.body))
 
 
 def not_ours(business: Business, event: dict[str, Any]) -> str:

@@ -16,7 +16,6 @@ from base.business import Business, load_business
 from base.crypto import Vault
 from base.database import transaction
 from base.money import Money
-from billing import checkout
 from billing.collect import cards, settle
 from billing.collect.cases import conclude, owed_by
 from billing.collect.pace import wait_for_turn
@@ -24,6 +23,7 @@ from billing.collect.refusals import ask_owner, refusals_of, wait
 from billing.collect.schedule import allowed_at
 from billing.collect.tables import attempt, collection
 from billing.gateway import intents
+from billing.gateway.offers import close_all_pages
 from billing.gateway.words import Gone, NotSent, Spent, TooSmall, Unknown, chargeable, too_small
 from billing.settle import lock_subscribers
 
@@ -55,8 +55,8 @@ def charge(vault: Vault, collection_id: int) -> None:
         subscriber_id = tx.scalar(select(collection.c.subscriber_id).where(collection.c.id == collection_id))
     assert subscriber_id is not None
     wait_for_turn(business.stripe_calls_per_second, CALLS)
-    if checkout.close_pages(vault, subscriber_id):
-        _wait(collection_id, timedelta(hours=1), "a payment on Stripe's page is under way")
+    if close_all_pages(vault, subscriber_id):
+        _wait(collection_id, timedelta(hours=1), "a payment on a gateway's page is under way")
         return
     for _ in range(ROUNDS):
         step = _prepare(vault, collection_id)

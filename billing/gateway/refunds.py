@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from base.business import Business
 from base.money import Money
+from billing.gateway import intents
 from billing.gateway.client import client, sorted_errors
 from billing.gateway.words import Unknown, from_stripe, to_stripe
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RefundState:
-    """A refund as Stripe has it."""
+    """A refund as Stripe, or another gateway, has it."""
 
     id: str
     "re_…"
@@ -57,6 +58,11 @@ def list_of(business: Business, intent: str) -> list[RefundState]:
     with sorted_errors():
         found = client(business).v1.refunds.list(params={"payment_intent": intent, "limit": 100})
         return [_seen(each) for each in found.auto_paging_iter()][::-1]
+
+
+def is_ours(business: Business, intent: str) -> bool:
+    """See billing.gateway.intents.is_ours."""
+    return intents.is_ours(business, intent)
 
 
 def _seen(refund: "Refund") -> RefundState:

@@ -23,6 +23,9 @@ class BankTransfer:
     methods: Mapping[str, Method] = field(default_factory=lambda: {"transfer": Method("Bank transfer", "bank")})
     resting: Resting | None = None
     charges_alone: bool = False
+    has_page: bool = False
+    notices: None = None
+    refunds: None = None
 
     def is_ready(self, business: "Business") -> bool:
         """Whether there is an account to send money to."""
@@ -55,6 +58,10 @@ class BankTransfer:
         )
         code = transfer_text(business.company_name, business.bank_iban, business.bank_bic, amount, reference)
         return Instructions(tuple(each for each in lines if each[1]), reference, code or "")
+
+    def close_pages(self, vault: "Vault", subscriber_id: int) -> bool:
+        """There are none."""
+        return False
 
 
 GATEWAY = BankTransfer()

@@ -18,6 +18,7 @@ from base.i18n import format_money
 from base.money import Money
 from billing.clearing.till import move_cash
 from billing.dunning.anew import begin_anew
+from billing.gateway.offers import methods
 from billing.ledger import Posting, post
 from billing.money_back.mails import tell
 from billing.money_back.tables import gone_back
@@ -26,7 +27,13 @@ from billing.services import services_of
 from billing.settle import apply_credits, give_back_credit, spend_credit, take_back
 from billing.tables import credit_note, open_item, payment
 
-ACCOUNT_OF = {"cash": "cash", "transfer": "bank", "cheque": "bank", "card": "stripe", "dispute": "disputed"}
+# way -> where the money leaves: back through a gateway it is its method
+ACCOUNT_OF = {
+    "cash": "cash",
+    "cheque": "bank",
+    "dispute": "disputed",
+    **{name: each.account for name, each in methods().items()},
+}
 NOT_GONE = ("failed", "canceled", "won", "inquiry")
 
 

@@ -16,6 +16,7 @@ from billing.bank.undone import move_line, reopen_line
 from billing.charges import add_charge
 from billing.clearing.till import stay_where_it_is
 from billing.dunning.policies import load_policies
+from billing.gateway.offers import refunds_of
 from billing.ledger import first_open_day
 from billing.money_back import goes
 from billing.money_back.tables import gone_back
@@ -63,7 +64,7 @@ def reverse_payment(
     assert paid is not None
     lock_subscribers(tx, [paid.subscriber_id] if move_to is None else [paid.subscriber_id, move_to])
     number, amount = paid.receipt_number, Money(paid.amount_minor, paid.currency)
-    need(paid.method != "card", f"{number} was paid by card: refund it.", "payment_id")
+    need(refunds_of(paid.method) is None, f"{number} was paid by {paid.method}: refund it.", "payment_id")
     need(paid.method in REVERSIBLE, f"{number} is no money that was received here ({paid.method}).", "payment_id")
     query = select(gone_back.c.kind).where(gone_back.c.payment_id == payment_id)
     kinds = set(tx.scalars(query.where(gone_back.c.state.not_in(goes.NOT_GONE))))
