@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from base.crypto import Vault
     from billing.checkout import Wish
 
+ROOM = 140
+"Letters that a transfer's text has."
+
 
 @dataclass(frozen=True)
 class BankTransfer:
@@ -32,7 +35,10 @@ class BankTransfer:
         return bool(business.bank_iban)
 
     def offer(self, vault: "Vault", subscriber_id: int, base_url: str, wish: "Wish") -> Instructions:
-        """Our account, the amount, and as reference the invoices' numbers, or the subscriber's for money in advance."""
+        """Our account, the amount, and as reference the invoices' numbers, or the subscriber's for money in advance.
+
+        The subscriber's also where there are too many invoices to name them.
+        """
         from sqlalchemy import select
 
         from base.bank import grouped
@@ -47,7 +53,8 @@ class BankTransfer:
             business = load_business(tx, vault)
             payer = tx.execute(select(subscriber).where(subscriber.c.id == subscriber_id)).one()
             chosen, amount = wished(tx, payer, wish)
-        reference = " ".join(each.number for each in chosen) or str(payer.number)
+        numbers = " ".join(each.number for each in chosen)
+        reference = numbers if 0 < len(numbers) <= ROOM else str(payer.number)
         lines = (
             ("Account holder", business.company_name),
             ("IBAN", grouped(business.bank_iban)),
