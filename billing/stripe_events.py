@@ -39,6 +39,11 @@ def _card(vault: Vault, event: dict[str, Any]) -> str:
     return "cards read"
 
 
+def _deleted(vault: Vault, event: dict[str, Any]) -> str:
+    """A customer was deleted on Stripe's pages."""
+    return cards.lose_customer(vault, event["data"]["object"]["id"])
+
+
 def _refund(vault: Vault, event: dict[str, Any]) -> str:
     return card.hear(vault, event["data"]["object"]["id"])
 
@@ -82,6 +87,7 @@ EVENTS: dict[str, Act] = {
     "payment_method.updated": _card,
     "payment_method.automatically_updated": _card,
     "payment_method.detached": _card,
+    "customer.deleted": _deleted,
     "payout.created": _payout,
     "payout.paid": _payout,
     "payout.failed": _payout,
