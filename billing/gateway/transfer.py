@@ -37,7 +37,7 @@ class BankTransfer:
     def offer(self, vault: "Vault", subscriber_id: int, base_url: str, wish: "Wish") -> Instructions:
         """Our account, the amount, and as reference the invoices' numbers, or the subscriber's for money in advance.
 
-        The subscriber's also where there are too many invoices to name them.
+        The subscriber's also where there are too many invoices to name them. Refused in another currency than ours.
         """
         from sqlalchemy import select
 
@@ -48,11 +48,13 @@ class BankTransfer:
         from base.tables import subscriber
         from billing.checkout import wished
         from billing.qr import transfer_text
+        from billing.refused import need
 
         with transaction() as tx:
             business = load_business(tx, vault)
             payer = tx.execute(select(subscriber).where(subscriber.c.id == subscriber_id)).one()
             chosen, amount = wished(tx, payer, wish)
+        need(amount.currency == business.currency, f"Our account is in {business.currency}.", "amount")
         numbers = " ".join(each.number for each in chosen)
         reference = numbers if 0 < len(numbers) <= ROOM else str(payer.number)
         lines = (

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from datetime import date
 
+import pytest
+
 from base.database import transaction
 from base.money import Money
 from billing.checkout import Wish
@@ -13,6 +15,7 @@ from billing.gateway.ways import Instructions
 from billing.invoices import issue_due
 from billing.ledger import check_books
 from billing.qr import transfer_text
+from billing.refused import Refused
 from tests.billing.provider import Provider, noon
 
 IBAN = "DE89370400440532013000"
@@ -44,5 +47,11 @@ def test_the_bank_transfer_says_where_to_send_how_much(provider: Provider):
     assert said["IBAN"] == "DE89 3704 0044 0532 0130 00"
     assert said["Reference"] == offered.reference
     assert offered.qr == transfer_text(said["Account holder"], IBAN, "", Money(3599, "EUR"), offered.reference)
+    abroad = provider.subscriber("Yuki", currency="JPY")
+    with pytest.raises(Refused, match="Our account is in EUR"):
+        GATEWAYS["transfer"].offer(provider.vault, abroad, "", Wish(amount=Money(100, "JPY")))
+    many = provider.subscriber("Max")
+    in_advance = GATEWAYS["transfer"].offer(provider.vault, many, "", Wish(amount=Money(100, "EUR")))
+    assert in_advance.reference == "00003"
     with transaction() as tx:
         assert check_books(tx) == []
