@@ -1,5 +1,6 @@
 """The committed set of 500 lines through the real intake: no wrong automatic match, and at least 80 % matched."""
 
+import pytest
 from sqlalchemy import func, select
 
 from base import clock
@@ -26,6 +27,7 @@ def test_the_files_are_those_that_the_script_makes():
 def test_no_wrong_match_and_most_lines_matched(provider: Provider, capsys):
     ids = build(provider)
     take(provider, "statement.csv")
+    many_at_once_become_what_one_after_the_other_would(provider)
     settle_all(provider.vault, clock.now())
     truth = read_table("truth.csv")
     with transaction() as tx:
@@ -57,10 +59,8 @@ def test_no_wrong_match_and_most_lines_matched(provider: Provider, capsys):
     assert right >= 0.6 * waiting
 
 
-def test_many_at_once_become_what_one_after_the_other_would(provider: Provider, monkeypatch):
-    """The same lines, settled twice from the same state: at once in one statement after the other, and one by one."""
-    build(provider)
-    take(provider, "statement.csv")
+def many_at_once_become_what_one_after_the_other_would(provider: Provider) -> None:
+    """The same lines, settled twice from the same state: many in a few statements, and one by one."""
 
     def outcome() -> list:
         with provider.engine.connect() as tx:
@@ -78,8 +78,9 @@ def test_many_at_once_become_what_one_after_the_other_would(provider: Provider, 
             return [[tuple(row) for row in rows] for rows in found]
 
     at_once = outcome()
-    monkeypatch.setattr("billing.bank.settling._settle_at_once", lambda *_: None)
-    assert outcome() == at_once
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("billing.bank.settling._settle_at_once", lambda *_: None)
+        assert outcome() == at_once
     assert sum(row[1] == "matched" for row in at_once[0]) > 100
 
 
