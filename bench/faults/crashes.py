@@ -37,7 +37,7 @@ CALLS = {
     "reading cards": ("GET", "/v1/customers/*"),
 }
 TABLES = ("payment", "attempt", "collected", "gone_back", "posting", "allocation", "policy", "message")
-CHARGING = ("making an intent", "confirming an intent", "confirming an intent", "closing a page")
+CHARGING = ("making an intent", "making an intent", "confirming an intent", "confirming an intent", "closing a page")
 LED_TO = {
     Kind.CHARGE_CARD: CHARGING,
     Kind.REFUND: ("making a refund", "making a refund", "reading refunds"),
@@ -83,7 +83,7 @@ def die_at_call(stage: Stage, play: Sequence, chance: random.Random, meanwhile: 
         return ""
     name = chance.choice(points)
     when, celery = chance.choice(["before", "after"]), chance.random() < 0.15
-    end = chance.choice(["killed", "killed and lost", "went on"])
+    end = chance.choice(["killed", "killed and lost", "went on"] + ["went on"] * (meanwhile is not None))
     leases = chance.random() < 0.3
     method, path = CALLS[name]
     stage.control("faults", kind=f"hold_{when}", method=method, path=path)
