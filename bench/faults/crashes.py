@@ -6,6 +6,7 @@ happen. The worker is either this process forked, doing one job after the other,
 runs it: Celery, pump, leases and all.
 """
 
+import ctypes
 import os
 import random
 import signal
@@ -19,6 +20,7 @@ from sqlalchemy import event, func, select, text, update
 
 from base.database import engine, transaction
 from base.jobs import KINDS, Kind, Lane
+from base.process import PR_SET_PDEATHSIG
 from base.tables import job
 from bench.faults.stage import Sequence, Stage, pause, work
 from billing import worker
@@ -49,6 +51,7 @@ LED_TO = {
     Kind.STRIPE_EVENT: tuple(name for name in CALLS if name.startswith("reading")),
 }
 """The points that jobs come to."""
+_LIBC = ctypes.CDLL(None)
 PATIENCE = 15.0  # seconds for a worker to come to its point, or to an end
 
 
@@ -139,6 +142,7 @@ def _fork(act: Callable[[], Any]) -> int:
     pid = os.fork()
     if pid == 0:
         try:
+            _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # it never outlives us
             engine().dispose(close=False)  # the connections are its parent's
             client._client.cache_clear()
             act()
