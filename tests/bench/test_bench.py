@@ -84,6 +84,7 @@ def test_the_ratio_is_how_many_times_as_good():
     ]
 
 
+@pytest.mark.story
 def test_payments_are_measured_on_real_processes(tmp_path, monkeypatch):
     """Tiny, and still: what was charged, accepted and restored was looked at where it happened."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
