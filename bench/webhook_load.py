@@ -22,9 +22,10 @@ CORRIDOR = 0.1  # seconds before the first
 class Answers:
     """What came back."""
 
-    accepted: int
+    accepted: frozenset[int]
+    "Which, by their places."
     refused: int
-    "Another answer than 200, or none."
+    "How many had another answer than 200, or none."
     seconds: float
     "From the instant of the first to the last answer."
     latencies: list[float] = field(repr=False)
@@ -58,7 +59,8 @@ def post_all(port: int, requests: Sequence[bytes], per_second: float) -> Answers
     selector = selectors.DefaultSelector()
     start = time.perf_counter() + CORRIDOR
     latencies: list[float] = []
-    sent = refused = 0
+    accepted: set[int] = set()
+    sent = 0
     late = 0.0
     last = start
 
@@ -73,30 +75,31 @@ def post_all(port: int, requests: Sequence[bytes], per_second: float) -> Answers
             fresh = socket.socket()
             fresh.setblocking(False)
             fresh.connect_ex(("127.0.0.1", port))
-            selector.register(fresh, selectors.EVENT_WRITE, (due, requests[sent]))
+            selector.register(fresh, selectors.EVENT_WRITE, (due, sent, requests[sent]))
             sent += 1
         due = start + sent / per_second if sent < len(requests) else now + 0.1
         for key, mask in selector.select(max(0.0, due - time.perf_counter())):
             assert isinstance(key.fileobj, socket.socket)
-            sock, (began, octets) = key.fileobj, key.data
+            sock, (began, place, octets) = key.fileobj, key.data
             try:
                 if mask & selectors.EVENT_WRITE:
                     rest = octets[sock.send(octets) :]
-                    selector.modify(sock, selectors.EVENT_WRITE if rest else selectors.EVENT_READ, (began, rest))
+                    selector.modify(sock, selectors.EVENT_WRITE if rest else selectors.EVENT_READ, (began, place, rest))
                     continue
                 answer = sock.recv(4096)
             except OSError:
                 answer = b""
             last = time.perf_counter()
             latencies.append(1000 * (last - began))
-            refused += not answer.startswith(b"HTTP/1.1 200")
+            if answer.startswith(b"HTTP/1.1 200"):
+                accepted.add(place)
             close(sock)
         if last < now - PATIENCE and sent == len(requests):
             break
     for each in list(selector.get_map().values()):
-        refused += 1
         latencies.append(1000 * PATIENCE)
         assert isinstance(each.fileobj, socket.socket)
         close(each.fileobj)
     selector.close()
-    return Answers(len(requests) - refused, refused, last - start, sorted(latencies), 1000 * late)
+    refused = len(requests) - len(accepted)
+    return Answers(frozenset(accepted), refused, last - start, sorted(latencies), 1000 * late)

@@ -6,7 +6,7 @@ opened for is settled another way.
 """
 
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -24,7 +24,7 @@ from billing.allocation import OpenInvoice
 from billing.collect import cards
 from billing.collect.tables import checkout
 from billing.gateway import sessions
-from billing.gateway.words import GatewayError, NotSent, chargeable, too_small
+from billing.gateway.words import GatewayError, Gone, NotSent, chargeable, too_small
 from billing.payments import record_payment
 from billing.refused import need
 from billing.settle import lock_subscribers, open_invoices
@@ -54,6 +54,10 @@ def start(vault: Vault, subscriber_id: int, base_url: str, wish: Wish) -> str:
 
     Raises Refused when nothing is open or the sum is too small for a card, GatewayError when Stripe cannot be asked.
     """
+    return _with_customer(vault, subscriber_id, lambda: _start(vault, subscriber_id, base_url, wish))
+
+
+def _start(vault: Vault, subscriber_id: int, base_url: str, wish: Wish) -> str:
     with transaction() as tx:
         payer = tx.execute(select(subscriber).where(subscriber.c.id == subscriber_id)).one()
         chosen, exact = wished(tx, payer, wish)
@@ -94,6 +98,20 @@ def wished(tx: Connection, payer: Row[Any], wish: Wish) -> tuple[list[OpenInvoic
 
 def start_saving(vault: Vault, subscriber_id: int, base_url: str, back: str = "/") -> str:
     """Open a hosted page where the subscriber leaves a card; returns its address. Raises GatewayError."""
+    return _with_customer(vault, subscriber_id, lambda: _start_saving(vault, subscriber_id, base_url, back))
+
+
+def _with_customer(vault: Vault, subscriber_id: int, open_page: Callable[[], str]) -> str:
+    """Open a page, and once more where the customer that it was opened for has been deleted at Stripe."""
+    try:
+        return open_page()
+    except Gone:
+        if cards.lose_customer(vault, cards.customer_of(vault, subscriber_id)) != "customer forgotten":
+            raise
+        return open_page()
+
+
+def _start_saving(vault: Vault, subscriber_id: int, base_url: str, back: str) -> str:
     customer = cards.customer_of(vault, subscriber_id)
     with transaction() as tx:
         payer = tx.execute(select(subscriber).where(subscriber.c.id == subscriber_id)).one()

@@ -59,6 +59,8 @@ class Incoming:
     gateway_id: str | None = None
     invoice_ids: Collection[int] = ()
     note: str = ""
+    here: bool = False
+    "It lies here already, recorded for somebody else: no till takes it."
 
 
 def record_payment(
@@ -109,7 +111,8 @@ def record_payments(
     for each in incoming:
         _check(each.amount, each.method, payers[each.subscriber_id].currency)
     for code in {each.amount.currency for each in incoming}:
-        cash = {each.received_on for each in incoming if each.method == "cash" and each.amount.currency == code}
+        taken = (each for each in incoming if each.method == "cash" and not each.here)
+        cash = {each.received_on for each in taken if each.amount.currency == code}
         if cash:
             need_open_till(tx, author, cash, code)
     today = local_date(now, business.zone)

@@ -14,6 +14,7 @@ from base.business import Business, load_business, set_business
 from base.crypto import Vault
 from base.database import transaction
 from base.settings import settings
+from billing.clearing.old_accounts import in_words, left_behind
 from billing.collect.account import learn_account
 from billing.collect.tables import gateway_state
 from billing.gateway import account
@@ -39,11 +40,11 @@ def check(vault: Vault) -> list[Finding]:
     with transaction() as tx:
         business = load_business(tx, vault)
     if not business.stripe_secret_key:
-        return [Finding(True, "No Stripe key is set: there are no card payments.")]
+        return [Finding(True, "No Stripe key is set: there are no card payments."), *_left(business)]
     try:
-        return [_mode(business), *_account(vault, business), *_endpoint(business)]
+        return [_mode(business), *_account(vault, business), *_endpoint(business), *_left(business)]
     except GatewayError as error:
-        return [Finding(False, str(error))]
+        return [Finding(False, str(error)), *_left(business)]
 
 
 def check_and_keep(vault: Vault) -> None:
@@ -101,6 +102,12 @@ def _account(vault: Vault, business: Business) -> list[Finding]:
     if missing:
         found.append(Finding(False, f"The key lacks permissions: {', '.join(missing)}. Grant them at Stripe."))
     return found
+
+
+def _left(business: Business) -> list[Finding]:
+    """Money at accounts that the key does not open."""
+    with transaction() as tx:
+        return [Finding(False, in_words(each, business)) for each in left_behind(tx, business)]
 
 
 def _endpoint(business: Business) -> list[Finding]:

@@ -1,6 +1,7 @@
 """What each event of Stripe's means for us. Events only wake: the truth is read from Stripe."""
 
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Row, func, select
@@ -14,8 +15,10 @@ from base.settings import settings
 from base.tables import inbox
 from billing import checkout
 from billing.collect import cards, settle
+from billing.gateway import offers
 from billing.gateway.at_once import ask_all
 from billing.gateway.client import is_test
+from billing.gateway.ways import Notice
 from billing.money_back import card, disputes
 
 Act = Callable[[Vault, dict[str, Any]], str]
@@ -37,6 +40,11 @@ def _card(vault: Vault, event: dict[str, Any]) -> str:
         return "not ours"
     cards.refresh(vault, owner)
     return "cards read"
+
+
+def _deleted(vault: Vault, event: dict[str, Any]) -> str:
+    """A customer was deleted on Stripe's pages."""
+    return cards.lose_customer(vault, event["data"]["object"]["id"])
 
 
 def _refund(vault: Vault, event: dict[str, Any]) -> str:
@@ -83,6 +91,7 @@ EVENTS: dict[str, Act] = {
     "payment_method.updated": _card,
     "payment_method.automatically_updated": _card,
     "payment_method.detached": _card,
+    "customer.deleted": _deleted,
     "payout.created": _payout,
     "payout.paid": _payout,
     "payout.failed": _payout,
@@ -91,7 +100,7 @@ EVENTS: dict[str, Act] = {
 
 
 def handle(inbox_id: int) -> None:
-    """Understand one event of the inbox, once; an event that means nothing to us is marked so."""
+    """Understand one event of the inbox, of whatever gateway, once; one that means nothing to us is marked so."""
     for error in handle_all([inbox_id]).values():
         raise error
 
@@ -99,21 +108,21 @@ def handle(inbox_id: int) -> None:
 def handle_all(inbox_ids: Collection[int]) -> dict[int, Exception]:
     """The same of many; returns what could not be understood now, by the ids of the inbox.
 
-    What they tell of charges is taken together; the others each by itself, some at a time.
+    What Stripe's tell of charges is taken together; the others each by itself, some at a time.
     """
     vault = open_vault(settings().secret_keys)
     with transaction() as tx:
         fresh = (inbox.c.id == func.any(list(inbox_ids)), inbox.c.processed_at.is_(None))
         rows = tx.execute(select(inbox).where(*fresh).order_by(inbox.c.id)).all()
         business = load_business(tx, vault)
-    outcomes = {row.id: not_ours(business, row.body) or ("" if row.kind in EVENTS else "ignored") for row in rows}
+    outcomes = {row.id: _needless(business, row) for row in rows}
     known = [row for row in rows if not outcomes[row.id]]
     names = {name for row in known if (name := _intent_of(row))}
     told = settle.hear_all(vault, names, patient=True) if names else {}
     failed: dict[int, Exception] = {}
     answers: list[tuple[Row[Any], str | Exception]]
     answers = [(row, told[name]) for row in known if (name := _intent_of(row))]
-    for some in ask_all(lambda row: EVENTS[row.kind](vault, row.body), [row for row in known if not _intent_of(row)]):
+    for some in ask_all(partial(_understand, vault), [row for row in known if not _intent_of(row)]):
         answers += some
     for row, answer in answers:
         if isinstance(answer, Exception):
@@ -128,12 +137,31 @@ def handle_all(inbox_ids: Collection[int]) -> dict[int, Exception]:
     return failed
 
 
+def _needless(business: Business, row: Row[Any]) -> str:
+    """Why nothing has to be done about an event; '' where something has."""
+    if row.source != "stripe":
+        return ""
+    return not_ours(business, row.body) or ("" if row.kind in EVENTS else "ignored")
+
+
+def _understand(vault: Vault, row: Row[Any]) -> str:
+    return offers.understand(vault, row.source, Notice(row.event_id, row.kind, row.body))
+
+
 def _intent_of(row: Row[Any]) -> str:
-    """The intent that an event is about; '' where it is about something else, or says nothing."""
-    if EVENTS[row.kind] is not _intent:
+    """The intent that an event of Stripe's is about; '' where it is about something else, or says nothing."""
+    if row.source != "stripe" or EVENTS[row.kind] is not _intent:
         return ""
     name = row.body.get("data", {}).get("object", {}).get("id")
     return name if isinstance(name, str) else ""
+
+
+def understand(vault: Vault, notice: Notice) -> str:
+    """What an event of Stripe's means for us is done; what became of it in a word."""
+    with transaction() as tx:
+        business = load_business(tx, vault)
+    act = EVENTS.get(notice.kind)
+    return not_ours(business, notice.body) or ("ignored" if act is None else act(vault, notice.body))
 
 
 def not_ours(business: Business, event: dict[str, Any]) -> str:

@@ -35,6 +35,7 @@ from billing.pump import BrokerAway, Pump
 
 TICK_SECONDS = 5.0
 GRACE = 1.5  # seconds that running jobs have to end after SIGTERM
+TURN = 0.0005  # seconds that a busy thread keeps the others waiting: a payment beside a bill run has many waits
 NICE = 10  # of documents: whoever is waited for goes first
 
 log = logger()
@@ -166,6 +167,7 @@ def main(lanes: Sequence[Lane], beat: bool) -> None:
             "not leave this process: start both in one process, or set TOLLKEEPER_BROKER_URL to redis://…"
         )
     address(config)
+    sys.setswitchinterval(TURN)
     if list(lanes) == [Lane.DOCUMENTS]:
         os.nice(NICE)
     stop = stop_at(signal.SIGTERM, signal.SIGINT)

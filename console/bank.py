@@ -11,6 +11,7 @@ from console.progress import progress_bar
 if TYPE_CHECKING:  # every command imports this module, and few need these
     from collections import Counter
 
+    from base.money import Money
     from billing.bank.intake import Taken
     from billing.bank.match import Part
     from billing.importers.reader import Unreadable
@@ -78,13 +79,15 @@ def queue(state: str) -> None:
 @click.argument("line", type=int)
 def show(line: int) -> None:
     """Everything about a line: what the bank said, what became of it and why, and who may be meant."""
+    from base.money import Money
     from billing.bank.queue import load_line, receipts_of
 
     with desk_of_console() as desk:
         row = load_line(desk.tx, line)
         said = {
             "day": row.day,
-            "amount": _amount(desk, row),
+            "amount": desk.shown(Money(row.amount_minor, row.currency)),
+            "of it waits": "" if row.left_minor is None else _amount(desk, row),
             "from" if row.amount_minor > 0 else "to": row.counterparty,
             "account": row.iban,
             "text": row.text,
@@ -206,8 +209,8 @@ def _parts(desk: Desk, row: Any, whose: tuple[str, ...]) -> "list[Part]":
     """NUMBER or NUMBER=AMOUNT, of accounts or invoices, as parts by subscriber."""
     from sqlalchemy import select
 
-    from base.money import Money
     from billing.bank.match import Part
+    from billing.bank.queue import left_of
     from billing.tables import invoice
 
     invoices: dict[int, tuple[int, ...]] = {}
@@ -222,7 +225,7 @@ def _parts(desk: Desk, row: Any, whose: tuple[str, ...]) -> "list[Part]":
             more = desk.money(amount, row.currency)
             amounts[payer] = more if before is None else before + more
     if len(amounts) == 1 and None in amounts.values():
-        amounts = dict.fromkeys(amounts, Money(row.amount_minor, row.currency))
+        amounts = dict.fromkeys(amounts, left_of(row))
     if None in amounts.values():
         raise click.ClickException("Several subscribers are named: say NUMBER=AMOUNT for each.")
     return [Part(payer, amount, invoices[payer]) for payer, amount in amounts.items() if amount is not None]
@@ -254,9 +257,10 @@ def _names(desk: Desk, subscriber_ids: list[int]) -> dict[int, str]:
 
 
 def _amount(desk: Desk, row: Any) -> str:
-    from base.money import Money
+    """How much is decided about."""
+    from billing.bank.queue import left_of
 
-    return desk.shown(Money(row.amount_minor, row.currency))
+    return desk.shown(left_of(row))
 
 
 def _count(number: int, noun: str) -> str:

@@ -1,4 +1,4 @@
-"""`tollkeeper clearing`, `cashier` and `worklist`: money between the payer and the bank, tills, what is to be done."""
+"""`tollkeeper clearing`: money between the payer and the bank."""
 
 import csv
 import sys
@@ -16,6 +16,7 @@ def clearing() -> None:
 @clearing.command("show")
 def clearing_show() -> None:
     """Compare Stripe's balance, as last read, with our books; exits 1 when a difference has no known reason."""
+    from billing.clearing.old_accounts import in_words, left_behind
     from billing.clearing.reconcile import WORDS, reconcile
 
     with desk_of_console() as desk:
@@ -31,6 +32,8 @@ def clearing_show() -> None:
                 )
             if side.unexplained:
                 click.echo(f"     {desk.shown(side.unexplained)}  unexplained")
+        for left in left_behind(desk.tx, desk.business):
+            click.echo(in_words(left, desk.business))
     if not found.explained:
         sys.exit(1)
     click.echo("They agree." if found.agrees else "Every difference has its reason.")
@@ -125,116 +128,37 @@ def clearing_leave(txn_id: str, because: str) -> None:
     click.echo("It is left in suspense.")
 
 
-@click.group()
-def cashier() -> None:
-    """Tills: each cashier's day, counted and closed."""
-
-
-@cashier.command("list")
-@click.option("--days", "back", type=int, default=31, show_default=True)
-def cashier_list(back: int) -> None:
-    """List each cashier's days with cash."""
-    from datetime import timedelta
-
-    from base.money import Money
-    from billing.clearing.till import days
+@clearing.command("banked")
+@click.argument("payout_id")
+@click.option("--line", type=int, default=None, help="The bank's line that it is (bank queue --state payout).")
+@click.option("--on", "day", default=None, help="The day, where there is no line; default: today.")
+@click.option("--back", is_flag=True, help="The bank took it out again; of a line its sign says so.")
+def clearing_banked(payout_id: str, line: int | None, day: str | None, back: bool) -> None:
+    """Say that PAYOUT_ID (po_...) is at the bank, where it was not matched by itself."""
+    from base import clock
+    from billing.bank.payouts import name_line
+    from billing.clearing.payouts import match_by_hand
 
     with desk_of_console() as desk:
-        for each in days(desk.tx, desk.today - timedelta(days=back)):
-            state = "open"
-            if each.closed is not None:
-                counted = Money(each.closed.counted_minor, each.closed.currency)
-                state = f"closed with {desk.shown(counted)}  {each.closed.note}".rstrip()
-            click.echo(f"{each.day}  {each.cashier}  {each.payments} payments, {desk.shown(each.expected)}  {state}")
+        try:
+            if line is None:
+                match_by_hand(desk.tx, ACTOR, payout_id, desk.day(day), back=back)
+            else:
+                name_line(desk.tx, ACTOR, payout_id, line, clock.now())
+        except LookupError as error:
+            raise click.ClickException(str(error)) from None
+    click.echo("It is booked.")
 
 
-@cashier.command("close")
-@click.argument("name")
-@click.argument("counted")
-@click.option("--on", "day", default=None, help="The day; default: today.")
-@click.option("--currency", default=None)
-@click.option("--note", default="", help="Why the till differs.")
-@click.option("--reopen", default="", help="Open the day again instead, for this reason.")
-def cashier_close(name: str, counted: str, day: str | None, currency: str | None, note: str, reopen: str) -> None:
-    """Close the day of the cashier NAME (staff:3, console) with what was COUNTED in the till."""
-    from billing.clearing.till import close_day, reopen_day
-
-    with desk_of_console() as desk:
-        on, amount = desk.day(day), desk.money(counted, currency)
-        if reopen:
-            reopen_day(desk.tx, name, on, amount.currency, author=ACTOR, because=reopen)
-        else:
-            close_day(desk.tx, desk.business, name, on, amount, author=ACTOR, note=note)
-    click.echo(f"{on} of {name} is {'open again' if reopen else 'closed'}.")
-
-
-@click.group()
-def worklist() -> None:
-    """What a person has to look at: failing payments, unknown outcomes, unmatched money, disputes, cards."""
-
-
-@worklist.command("list")
-@click.option("--owner", default="", help="Only what this one has taken.")
-def worklist_list(owner: str) -> None:
-    """List everything, what has a next date first."""
-    from billing.clearing.worklist import worklist as items
+@clearing.command("book-out")
+@click.argument("account")
+@click.option("--kept", default=None, help="What Stripe kept of it; the rest is on its way to the bank.")
+@click.option("--currency", default=None, help="Of what Stripe kept.")
+def clearing_book_out(account: str, kept: str | None, currency: str | None) -> None:
+    """Say that Stripe paid out all that lay at ACCOUNT (acct_...), which the key no longer opens."""
+    from billing.clearing.old_accounts import book_out
 
     with desk_of_console() as desk:
-        for each in items(desk.tx, desk.business, owner=owner):
-            amount = "" if each.found.amount is None else desk.shown(each.found.amount)
-            said = "  ".join(str(word) for word in (each.owner, each.next_on or "", each.note) if word)
-            click.echo(f"{each.name}  {each.found.who}  {amount}  {each.found.what}  {said}".rstrip())
-
-
-@worklist.command("take")
-@click.argument("name")
-def worklist_take(name: str) -> None:
-    """Look after NAME (failing:7)."""
-    from billing.clearing.worklist import take
-
-    with desk_of_console() as desk:
-        take(desk.tx, desk.business, ACTOR, name)
-    click.echo("It is taken.")
-
-
-@worklist.command("note")
-@click.argument("name")
-@click.argument("words")
-@click.option("--next", "next_on", default=None, help="Day on which it is looked at next.")
-def worklist_note(name: str, words: str, next_on: str | None) -> None:
-    """Note something about NAME."""
-    from billing.clearing.worklist import note
-
-    with desk_of_console() as desk:
-        note(desk.tx, desk.business, ACTOR, name, words, None if next_on is None else desk.day(next_on))
-    click.echo("It is noted.")
-
-
-@worklist.command("done")
-@click.argument("name")
-def worklist_done(name: str) -> None:
-    """Take NAME off the list although its cause lasts."""
-    from billing.clearing.worklist import done
-
-    with desk_of_console() as desk:
-        done(desk.tx, desk.business, ACTOR, name)
-    click.echo("It is done.")
-
-
-@worklist.command("today")
-def worklist_today() -> None:
-    """Show today's collection: what came in, what autopay tries today, what failed."""
-    from datetime import datetime, time, timedelta
-
-    from billing.clearing.worklist import todays_collection
-
-    with desk_of_console() as desk:
-        begins = datetime.combine(desk.today, time(), desk.business.zone)
-        ends = datetime.combine(desk.today + timedelta(days=1), time(), desk.business.zone)
-        found = todays_collection(desk.tx, desk.today, begins, ends)
-        for method, amount, times in found.came_in:
-            click.echo(f"came in by {method}: {desk.shown(amount)} ({times})")
-        for amount, times in found.to_be_tried:
-            click.echo(f"is tried today: {desk.shown(amount)} ({times})")
-        for amount, times in found.failed:
-            click.echo(f"failed: {desk.shown(amount)} ({times})")
+        fee = None if kept is None else desk.money(kept, currency)
+        names = book_out(desk.tx, desk.business, ACTOR, account, fee)
+    click.echo("It is booked out." + "".join(f" The bank's line of {each} is matched when it comes." for each in names))

@@ -15,7 +15,7 @@ from console.billing import charge, invoice, service
 from console.bills import bill
 from console.books import books
 from console.cards import card, collect
-from console.clearing import cashier, clearing, worklist
+from console.clearing import clearing
 from console.documents import logo, template
 from console.dunning import dunning, promise
 from console.imports import imports
@@ -31,6 +31,8 @@ from console.preview import preview
 from console.reports import report
 from console.stripe import stripe
 from console.subscribers import subscriber
+from console.till import cashier
+from console.worklist import worklist
 
 
 class Group(click.Group):

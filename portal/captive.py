@@ -20,7 +20,7 @@ from portal import queries_account
 from portal.at_hand import client_address, tx
 from portal.login import current_subscriber
 from portal.paying import to_checkout
-from portal.subscriber import can_pay
+from portal.ways import ways_to_pay
 
 blueprint = Blueprint("captive", __name__)
 sandbox_blueprint = Blueprint("sandbox", __name__, url_prefix="/sandbox")
@@ -65,7 +65,7 @@ def page() -> ResponseReturnValue:
         open_invoices=unpaid,
         owed=total((each.open for each in unpaid), person.currency),
         switching=queries_account.switching(tx(), row.subscriber_id),
-        can_pay=can_pay(),
+        ways=ways_to_pay(row.subscriber_id, Wish(known=False)) if unpaid else None,
     )
 
 

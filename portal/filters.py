@@ -8,6 +8,7 @@ from base import i18n
 from base.access import AccessLevel
 from base.calendar import local_date
 from base.money import Money
+from billing.qr import qr_image
 from portal import words
 from portal.at_hand import business
 from radius.dialects import DIALECTS
@@ -70,6 +71,7 @@ def add_filters(app: Flask) -> None:
         money=money, minor=minor, day=day, moment=moment, day_of=day_of, local_day=local_day, rate=rate, obeyed=obeyed
     )
     app.jinja_env.filters.update(octets=i18n.format_octets, level=AccessLevel, dialect=dialect, reasons=words.reasons)
+    app.jinja_env.filters.update(qr=qr_image)
     app.jinja_env.globals.update(words=words, page_url=page_url)
     app.jinja_env.add_extension("jinja2.ext.do")
     app.jinja_env.trim_blocks = True

@@ -1,4 +1,4 @@
-"""Paying by card: off to the hosted page, and back to a page that says how it went."""
+"""Paying: off to the hosted page of a gateway, and back to a page that says how it went."""
 
 import re
 
@@ -10,13 +10,15 @@ from base.log import logger
 from base.money import Money
 from base.settings import settings
 from billing import checkout, links
+from billing.gateway.ways import Redirect
 from billing.gateway.words import GatewayError
 from billing.refused import Refused
 from portal import queries_account, queries_money
 from portal.at_hand import commit, tx, vault
 from portal.login import current_subscriber, subscriber_only
 from portal.security import limit_unknown
-from portal.subscriber import can_pay, me
+from portal.subscriber import me
+from portal.ways import page_of, ways_to_pay
 
 blueprint = Blueprint("paying", __name__)
 SESSION_ID = re.compile(r"cs_\w{1,250}", re.ASCII)
@@ -47,7 +49,8 @@ def _amount(typed: str) -> Money | None:
 def link(token: str) -> ResponseReturnValue:
     """What a payment link pays: number, sum and date, and nobody's name; 404 for a link that is not good."""
     found = links.read_link(tx(), vault(), token) or abort(404)
-    return render_template("captive/link.html", found=found, token=token, can_pay=can_pay())
+    ways = ways_to_pay(found.subscriber_id, checkout.Wish([found.invoice_id], known=False)) if found.open else None
+    return render_template("captive/link.html", found=found, token=token, ways=ways)
 
 
 @blueprint.post("/p/<token>")
@@ -62,18 +65,21 @@ def pay_link(token: str) -> ResponseReturnValue:
 
 
 def to_checkout(subscriber_id: int, wish: checkout.Wish) -> ResponseReturnValue:
-    """Lead the browser to the hosted payment page of what is wished, or back."""
+    """Lead the browser to the payment page of what is wished at the gateway that was chosen, or back."""
     back = wish.back
-    commit()  # the attempt is a transaction of its own, committed before Stripe is asked
+    gateway = page_of(request.form.get("gateway", ""))
+    if gateway is None:
+        return render_template("captive/cannot_pay.html"), 503
+    commit()  # the attempt is a transaction of its own, committed before the gateway is asked
     try:
-        url = checkout.start(vault(), subscriber_id, settings().public_url, wish)
+        offered = gateway.offer(vault(), subscriber_id, settings().public_url, wish)
     except Refused as error:
         flash(str(error), "info")
         return redirect(back, 303)
     except GatewayError as error:
-        logger().warning("checkout.not_opened", subscriber_id=subscriber_id, error=str(error))
+        logger().warning("checkout.not_opened", gateway=gateway.name, subscriber_id=subscriber_id, error=str(error))
         return render_template("captive/cannot_pay.html"), 503
-    return redirect(url, 303)
+    return redirect(offered.url if isinstance(offered, Redirect) else back, 303)
 
 
 @blueprint.get("/pay/return")

@@ -8,6 +8,7 @@ from flask.typing import ResponseReturnValue
 from base import calendar
 from base.money import total
 from billing import documents
+from billing.checkout import Wish
 from billing.invoice_states import load_states
 from billing.invoices import Invoice, balance, load_invoice, open_invoices
 from portal import accounts, queries_account, queries_money
@@ -24,6 +25,7 @@ from portal.login import (
 )
 from portal.paging import fetch_page, page_number
 from portal.security import limit_guessing, limit_probing
+from portal.ways import ways_to_pay
 
 blueprint = Blueprint("subscriber", __name__)
 MENU = [
@@ -90,12 +92,12 @@ def home() -> ResponseReturnValue:
         owed=total((each.open for each in unpaid), person.currency),
         balance=balance(tx(), me()),
         today=today(),
-        can_pay=can_pay(),
+        ways=ways_to_pay(me(), Wish()) if unpaid else None,
     )
 
 
 def can_pay() -> bool:
-    """Whether cards can be taken."""
+    """Whether cards can be taken, and kept."""
     return bool(business().stripe_secret_key)
 
 
@@ -125,7 +127,7 @@ def invoice(invoice_id: int) -> ResponseReturnValue:
         paid_by=queries_money.paid_by(tx(), invoice_id),
         nav_current="subscriber.invoices",
         today=today(),
-        can_pay=can_pay(),
+        ways=ways_to_pay(me(), Wish([invoice_id])) if found.open else None,
     )
 
 

@@ -1,12 +1,14 @@
 """Fixtures of the whole house: a real, migrated database of its own for every test that asks for one."""
 
 import gc
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from sqlalchemy import Engine
@@ -24,6 +26,20 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 10, 10)
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before() -> Iterator[None]:
+    """A command that a test calls configures the logs of its process; the next test finds them as they were."""
+    yield
+    if structlog.is_configured():
+        structlog.reset_defaults()
+        structlog.contextvars.clear_contextvars()
+        root = logging.getLogger()
+        root.handlers[:] = [
+            each for each in root.handlers if not isinstance(each.formatter, structlog.stdlib.ProcessorFormatter)
+        ]
+        root.setLevel(logging.WARNING)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ happen. The worker is either this process forked, doing one job after the other,
 runs it: Celery, pump, leases and all.
 """
 
+import ctypes
 import os
 import random
 import signal
@@ -19,6 +20,7 @@ from sqlalchemy import event, func, select, text, update
 
 from base.database import engine, transaction
 from base.jobs import KINDS, Kind, Lane
+from base.process import PR_SET_PDEATHSIG
 from base.tables import job
 from bench.faults.stage import Sequence, Stage, pause, work
 from billing import worker
@@ -37,7 +39,7 @@ CALLS = {
     "reading cards": ("GET", "/v1/customers/*"),
 }
 TABLES = ("payment", "attempt", "collected", "gone_back", "posting", "allocation", "policy", "message")
-CHARGING = ("making an intent", "confirming an intent", "confirming an intent", "closing a page")
+CHARGING = ("making an intent", "making an intent", "confirming an intent", "confirming an intent", "closing a page")
 LED_TO = {
     Kind.CHARGE_CARD: CHARGING,
     Kind.REFUND: ("making a refund", "making a refund", "reading refunds"),
@@ -49,6 +51,7 @@ LED_TO = {
     Kind.STRIPE_EVENT: tuple(name for name in CALLS if name.startswith("reading")),
 }
 """The points that jobs come to."""
+_LIBC = ctypes.CDLL(None)
 PATIENCE = 15.0  # seconds for a worker to come to its point, or to an end
 
 
@@ -83,7 +86,7 @@ def die_at_call(stage: Stage, play: Sequence, chance: random.Random, meanwhile: 
         return ""
     name = chance.choice(points)
     when, celery = chance.choice(["before", "after"]), chance.random() < 0.15
-    end = chance.choice(["killed", "killed and lost", "went on"])
+    end = chance.choice(["killed", "killed and lost", "went on"] + ["went on"] * (meanwhile is not None))
     leases = chance.random() < 0.3
     method, path = CALLS[name]
     stage.control("faults", kind=f"hold_{when}", method=method, path=path)
@@ -139,6 +142,7 @@ def _fork(act: Callable[[], Any]) -> int:
     pid = os.fork()
     if pid == 0:
         try:
+            _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # it never outlives us
             engine().dispose(close=False)  # the connections are its parent's
             client._client.cache_clear()
             act()

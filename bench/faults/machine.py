@@ -45,8 +45,9 @@ DEEDS: tuple[tuple[str, deeds.Deed, int], ...] = (
     ("die at a table", crashes.die_at_table, 1),
     ("die at a call", crashes.die_at_call, 3),
 )
-FIRST = ("work", "work", "work and die", "die at a call", "die at a table")
-MEANWHILE = ("other money", "other money", "pay page", "hear", "card", "refund", "work", "dispute", "poll", "reverse")
+FIRST = ("work", "work", "work and die", "die at a call", "die at a call", "die at a table")
+OTHERWISE = ("other money", "other money", "other money", "pay page", "pay page")
+MEANWHILE = (*OTHERWISE, "hear", "card", "refund", "work", "dispute", "poll", "reverse")
 BY_NAME = {name: deed for name, deed, _ in DEEDS}
 TROUBLE = (GatewayError, Refused, requests.RequestException, stripe.StripeError)
 LENGTH = 10

@@ -22,6 +22,7 @@ from base.crypto import Vault
 from base.database import transaction
 from base.jobs import Lane
 from base.money import Money
+from base.process import die_with_parent
 from base.tables import sandbox_clock
 from billing import tasks
 from billing.collect import cards
@@ -78,7 +79,7 @@ class Sequence:
 def pretend_stripe(folder: Path) -> Iterator[str]:
     """The pretend Stripe as a process of its own; yields its address."""
     with_port = [sys.executable, "-m", "sandbox.stripe", "--data", str(folder), "--api-key", KEY, "--port", "0"]
-    process = subprocess.Popen(with_port, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(die_with_parent(with_port), stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         yield process.stdout.readline().split()[-1].rstrip("./")

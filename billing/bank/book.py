@@ -1,10 +1,11 @@
 """What a bank line is compared with: who owes what, how they are named, and which account paid for whom. Pure."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 from base.money import Money, total
+from billing.allocation import OpenInvoice, allocate
 from billing.bank.names import keys
 from billing.bank.references import Named, Numbers
 
@@ -86,11 +87,28 @@ class Book:
             self.paid[each.invoice_id] = each
             self.numbers.add(Named(each.number, each.subscriber_id, each.invoice_id))
 
+    def pay(self, subscriber_id: int, amount: Money, invoice_ids: Collection[int]) -> None:
+        """Foresee what a payment settles, by the rules by which billing.settle does it."""
+        payer = self.payers[subscriber_id]
+        waiting = [OpenInvoice(each.invoice_id, each.number, each.due_on, each.open, each.open) for each in payer.owed]
+        paid = dict(allocate(amount, waiting, invoice_ids))
+        nothing = Money(0, amount.currency)
+        left = (replace(each, open=each.open - paid.get(each.invoice_id, nothing)) for each in payer.owed)
+        self.put(replace(payer, owed=tuple(each for each in left if each.open)))
+
     def learn(self, iban: str, subscriber_id: int) -> None:
         """An account has paid for somebody once more."""
         if iban:
             times = self.accounts.setdefault(iban, {})
             times[subscriber_id] = times.get(subscriber_id, 0) + 1
+
+    def forget(self, iban: str, subscriber_id: int) -> None:
+        """What was learned last was not so."""
+        if iban:
+            times = self.accounts[iban]
+            times[subscriber_id] -= 1
+            if not times[subscriber_id]:
+                del times[subscriber_id]
 
 
 def sums_of(payer: Payer) -> set[int]:

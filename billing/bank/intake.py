@@ -193,9 +193,14 @@ def _state(line: Line) -> tuple[str, str]:
         return "outgoing", "The money left."
     if not line.amount:
         return "ignored", "It moves no money."
-    if _STRIPE.search(line.name) or (not line.name and _STRIPE.search(line.text)):
+    if is_stripes(line.name, line.text):
         return "payout", "Stripe pays out what cards brought."
     return "new", ""
+
+
+def is_stripes(name: str, words: str) -> bool:
+    """Whether the other side of a line is Stripe, by its name, or by the text where the bank says no name."""
+    return bool(_STRIPE.search(name) or (not name and _STRIPE.search(words)))
 
 
 def _taken(

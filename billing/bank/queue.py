@@ -1,6 +1,6 @@
 """What staff decide about lines that wait: whose money it is, or that it is nobody's. Each leaves a trail.
 
-Nothing is undone here: a line that became a payment is corrected by reversing the payment.
+Nothing is undone here: a line that became a payment is corrected by reversing the payment, which brings it back.
 """
 
 from collections.abc import Sequence
@@ -15,14 +15,17 @@ from base.business import Business
 from base.crypto import Vault
 from base.i18n import decimal_text
 from base.money import Money, total
+from billing.bank.lines import decide
 from billing.bank.match import Part
-from billing.bank.settling import decide, pay
+from billing.bank.settling import pay
 from billing.bank.tables import bank_file, bank_line
+from billing.clearing.payouts import payout_of_line
 from billing.refused import Refused, need
 from billing.tables import invoice, payment
 
 OPEN = ("queued", "ignored", "payout")
 "A person may still say whose these are."
+_left = func.coalesce(bank_line.c.left_minor, bank_line.c.amount_minor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,7 @@ class Waiting:
 def sums(tx: Connection, currency: str) -> list[Waiting]:
     """How many lines are in each state, and what they come to."""
     query = (
-        select(bank_line.c.state, func.count().label("lines"), func.sum(bank_line.c.amount_minor).label("minor"))
+        select(bank_line.c.state, func.count().label("lines"), func.sum(_left).label("minor"))
         .where(bank_line.c.currency == currency)
         .group_by(bank_line.c.state)
         .order_by(bank_line.c.state)
@@ -60,6 +63,11 @@ def load_line(tx: Connection, line_id: int) -> Row[Any]:
     return row
 
 
+def left_of(row: Row[Any]) -> Money:
+    """How much of a line is decided about: all of it, or what waits again of one that became several payments."""
+    return Money(row.amount_minor if row.left_minor is None else row.left_minor, row.currency)
+
+
 def receipts_of(tx: Connection, row: Row[Any]) -> list[str]:
     """The numbers of the payments that a line became."""
     query = select(payment.c.receipt_number).where(payment.c.id == func.any(list(row.payment_ids)))
@@ -71,8 +79,7 @@ def accept(tx: Connection, vault: Vault, business: Business, actor: str, line_id
     row = _locked(tx, line_id)
     need(row.candidates, "There is no candidate; say whose it is.", "line")
     best = row.candidates[0]
-    amount = Money(row.amount_minor, row.currency)
-    part = Part(best["subscriber_id"], amount, tuple(best["invoice_ids"]))
+    part = Part(best["subscriber_id"], left_of(row), tuple(best["invoice_ids"]))
     return _assign(tx, vault, business, actor, row, [part], "accepted", now)
 
 
@@ -82,10 +89,11 @@ def assign(
     """Say whose the money of a line is, all of it, in one part or several; returns the payments."""
     row = _locked(tx, line_id)
     need(parts, "Say whose it is.", "parts")
-    amount = Money(row.amount_minor, row.currency)
+    amount = left_of(row)
     need(all(part.amount.currency == row.currency for part in parts), f"The line is in {row.currency}.", "parts")
     given = total((part.amount for part in parts), row.currency)
-    sentence = f"The parts come to {decimal_text(given)}, the line is {decimal_text(amount)}."
+    what = "the line is" if row.left_minor is None else "what waits of the line is"
+    sentence = f"The parts come to {decimal_text(given)}, {what} {decimal_text(amount)}."
     need(given == amount, sentence, "parts")
     payers = [part.subscriber_id for part in parts]
     need(len(set(payers)) == len(payers), "A subscriber is named twice.", "parts")
@@ -121,6 +129,8 @@ def _locked(tx: Connection, line_id: int) -> Row[Any]:
         receipts = ", ".join(receipts_of(tx, row))
         raise Refused(f"Line {line_id} is {receipts} already; a wrong payment is reversed, not undone here.", "line")
     need(row.state != "outgoing", f"Line {line_id} is money that left.", "line")
+    payout = payout_of_line(tx, line_id)
+    need(payout is None, f"Line {line_id} is Stripe's payout {payout}.", "line")
     need(row.state in OPEN, f"Line {line_id} is being looked at; `tollkeeper bank match` does it.", "line")
     need(row.amount_minor > 0, f"Line {line_id} moves no money.", "line")
     return row
@@ -144,7 +154,7 @@ def _assign(
 ) -> list[int]:
     ids, remark = pay(tx, vault, business, row, parts, actor, now)
     why = f"{act.capitalize()} by {actor}. {remark}".strip()
-    decide(tx, row.id, "matched", actor, now, why=why, payment_ids=ids)
+    decide(tx, row.id, "matched", actor, now, why=why, payment_ids=[*row.payment_ids, *ids], left_minor=None)
     detail = {"line": row.id, "payments": ids, "subscribers": [part.subscriber_id for part in parts]}
     trail.record(tx, actor, f"bank.line_{act}", subject="bank_line", subject_id=row.id, detail=detail)
     return ids

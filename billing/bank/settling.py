@@ -1,39 +1,40 @@
 """What becomes of a bank line: money of somebody, recorded in the same transaction, or a place in the queue.
 
 Law: a line is money once. Its row is locked, its state and its payments change together, and money comes in through
-billing.payments.record_payment alone. Whoever settles lines holds a book of all who pay, and looks at a payer's debts
-anew under their lock before money goes.
+billing.payments alone. Whoever settles lines holds a book of all who pay, and looks at a payer's debts anew under their
+lock before money goes.
+
+Lines are settled many at once: each is matched with the book as the lines before it leave it, which is foreseen, and
+all are recorded in a few statements. Where the database then says otherwise, nothing of it stays, and they are settled
+one after the other.
 """
 
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, text, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Connection, Row, bindparam, func, select, text, update
 
 from base.business import Business, load_business
 from base.calendar import local_date
 from base.crypto import Vault
 from base.database import transaction
-from base.money import Money
-from base.tables import subscriber
-from billing.bank.book import Book, Owed, Paid, Payer
+from billing.bank.accounts import learn
+from billing.bank.book import Book, Owed, Payer
 from billing.bank.intake import LOCK
+from billing.bank.lines import AUTHOR, as_line, decide, note_of
+from billing.bank.load import load_book
 from billing.bank.match import Match, Part, Unsure, as_unsure, match
-from billing.bank.references import digits_in
-from billing.bank.statement import Line
-from billing.bank.tables import bank_line, payer_account
+from billing.bank.payouts import match_payout_lines
+from billing.bank.tables import bank_line
 from billing.ledger import first_open_day
-from billing.payments import record_payment
+from billing.payments import Incoming, record_payment, record_payments
 from billing.refused import Refused
 from billing.settle import lock_subscribers, open_by_subscriber
-from billing.tables import invoice, open_item, series
 
-AUTHOR = "bank"
-AT_ONCE = 25
+AT_ONCE = 100
 "Lines in a transaction: receipts have numbers without gaps, so whoever else is paid waits for its end."
 
 
@@ -42,38 +43,15 @@ def new_lines(tx: Connection) -> list[int]:
     return list(tx.scalars(select(bank_line.c.id).where(bank_line.c.state == "new").order_by(bank_line.c.id)))
 
 
-def load_book(tx: Connection, currency: str, line_ids: Collection[int]) -> Book:
-    """Everybody who pays in `currency`, and what these lines may name beside what is open."""
-    book = Book(currency)
-    owed: dict[int, list[Owed]] = {}
-    query = (
-        select(open_item, invoice.c.number)
-        .join(invoice, invoice.c.id == open_item.c.invoice_id)
-        .where(open_item.c.currency == currency)
-        .order_by(open_item.c.due_on, open_item.c.invoice_id)
-    )
-    for row in tx.execute(query):
-        each = Owed(row.invoice_id, row.number, row.due_on, Money(row.open_minor, currency))
-        owed.setdefault(row.subscriber_id, []).append(each)
-    people = select(subscriber.c.id, subscriber.c.number, subscriber.c.name).where(subscriber.c.currency == currency)
-    for row in tx.execute(people.order_by(subscriber.c.id)):
-        book.put(Payer(row.id, row.number, row.name, tuple(owed.get(row.id, ()))))
-    columns = (bank_line.c.text, bank_line.c.end_to_end, bank_line.c.iban)
-    lines = tx.execute(select(*columns).where(bank_line.c.id == func.any(list(line_ids)))).all()
-    book.put_paid(_paid(tx, currency, {each for row in lines for each in digits_in(f"{row.text} | {row.end_to_end}")}))
-    ibans = sorted({row.iban for row in lines if row.iban})
-    for row in tx.execute(select(payer_account).where(payer_account.c.iban == func.any(ibans))):
-        book.accounts.setdefault(row.iban, {})[row.subscriber_id] = row.times
-    return book
-
-
 def settle_all(vault: Vault, now: datetime, tell: Callable[[int, int], None] = lambda done, of: None) -> Counter[str]:
-    """Settle all new lines in transactions of their own, a few lines each; how many came to each state.
+    """Settle all new lines in transactions of their own, some lines each; how many came to each state.
 
-    Killed in the middle, the next call goes on. `tell` hears how many of how many lines are done.
+    Lines of Stripe's are matched with its payouts. Killed in the middle, the next call goes on. `tell` hears how many
+    of how many lines are done.
     """
     done: Counter[str] = Counter()
     with transaction() as tx:
+        match_payout_lines(tx, now)
         ids = new_lines(tx)
         book = load_book(tx, load_business(tx, vault).currency, ids) if ids else None
     at = 0
@@ -96,14 +74,115 @@ def settle_lines(
     """
     tx.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
     query = select(bank_line).where(bank_line.c.id == func.any(list(line_ids))).with_for_update()
-    rows = {row.id: row for row in tx.execute(query)}
-    foreseen = {each: _look(rows[each], book) for each in line_ids if rows[each].state == "new"}
-    held = {payer for found in foreseen.values() for payer in _payers(found)}
+    found_rows = {row.id: row for row in tx.execute(query)}
+    rows = [found_rows[each] for each in line_ids]
+    foreseen = [_look(row, book) for row in rows if row.state == "new"]
+    held = {payer for found in foreseen for payer in _payers(found)}
     lock_subscribers(tx, held)
     _refresh(tx, book, held)
+    states = _settle_at_once(tx, vault, business, book, rows, held, now)
+    return states if states is not None else _settle_singly(tx, vault, business, book, rows, held, now)
+
+
+class _Otherwise(Exception):
+    """What was foreseen has not come true."""
+
+
+def _settle_at_once(
+    tx: Connection,
+    vault: Vault,
+    business: Business,
+    book: Book,
+    rows: Sequence[Row[Any]],
+    held: set[int],
+    now: datetime,
+) -> list[str] | None:  # fmt: skip
+    """Settle lines in a few statements; their states, or None where it has to be done one by one: nothing was done."""
     states: list[str] = []
-    for line_id in line_ids:
-        row = rows[line_id]
+    decided: list[tuple[Row[Any], Match | Unsure]] = []
+    for row in rows:
+        if row.state != "new":
+            states.append(row.state)
+            continue
+        found = _look(row, book)
+        if states and not held.issuperset(_payers(found)):
+            break
+        decided.append((row, found))
+        states.append("matched" if isinstance(found, Match) else "queued")
+        for part in _parts(found):
+            book.pay(part.subscriber_id, part.amount, part.invoice_ids)
+            book.learn(row.iban, part.subscriber_id)
+    paying = [(row, part) for row, found in decided for part in _parts(found)]
+    try:
+        with tx.begin_nested():
+            _carry_out(tx, vault, business, decided, now)
+            if _refresh(tx, book, held):
+                raise _Otherwise
+    except (Refused, _Otherwise):
+        for row, part in paying:
+            book.forget(row.iban, part.subscriber_id)
+        _refresh(tx, book, held)
+        return None
+    return states
+
+
+def _carry_out(
+    tx: Connection, vault: Vault, business: Business, decided: Sequence[tuple[Row[Any], Match | Unsure]], now: datetime
+) -> None:
+    """Record all payments of these lines in their order, and write what became of each line."""
+    day_of = _days(tx, business, now)
+    made: dict[int, list[int]] = {row.id: [] for row, _ in decided}
+    batch: dict[int, tuple[int, Incoming]] = {}  # of each subscriber one at most
+
+    def record() -> None:
+        ids = record_payments(tx, vault, business, [each for _, each in batch.values()], author=AUTHOR, now=now)
+        for payment_id, (line_id, _) in zip(ids, batch.values(), strict=True):
+            made[line_id].append(payment_id)
+        batch.clear()
+
+    for row, found in decided:
+        for part in _parts(found):
+            if part.subscriber_id in batch:
+                record()
+            day, note = day_of(row)[0], note_of(row)
+            incoming = Incoming(part.subscriber_id, part.amount, "transfer", day, None, part.invoice_ids, note)
+            batch[part.subscriber_id] = (row.id, incoming)
+    if batch:
+        record()
+    learn(tx, ((row.iban, part.subscriber_id, row.day) for row, found in decided for part in _parts(found)))
+    changes = [
+        {
+            "line": row.id, "to_state": "matched", "reason": f"{found.why} {day_of(row)[1]}".strip(),
+            "sure": round(100 * found.confidence), "likely": [], "paid": made[row.id],
+        }
+        if isinstance(found, Match)
+        else {
+            "line": row.id, "to_state": "queued", "reason": found.why, "sure": None,
+            "likely": [asdict(each) for each in found.candidates], "paid": [],
+        }
+        for row, found in decided
+    ]  # fmt: skip
+    if changes:
+        values = {
+            "state": bindparam("to_state"), "why": bindparam("reason"), "confidence": bindparam("sure"),
+            "candidates": bindparam("likely", type_=bank_line.c.candidates.type),
+            "payment_ids": bindparam("paid", type_=bank_line.c.payment_ids.type),
+        }  # fmt: skip
+        changed = update(bank_line).where(bank_line.c.id == bindparam("line"))
+        tx.execute(changed.values(**values, author=AUTHOR, decided_at=now), changes)
+
+
+def _settle_singly(
+    tx: Connection,
+    vault: Vault,
+    business: Business,
+    book: Book,
+    rows: Sequence[Row[Any]],
+    held: set[int],
+    now: datetime,
+) -> list[str]:  # fmt: skip
+    states: list[str] = []
+    for row in rows:
         if row.state == "new":
             found = _look(row, book)
             if states and not held.issuperset(_payers(found)):
@@ -114,8 +193,25 @@ def settle_lines(
     return states
 
 
+def _parts(found: Match | Unsure) -> tuple[Part, ...]:
+    return found.parts if isinstance(found, Match) else ()
+
+
+def _days(tx: Connection, business: Business, now: datetime) -> Callable[[Row[Any]], tuple[date, str]]:
+    """On which day the money of a line is received, and what is to be said about that."""
+    today, first_open = local_date(now, business.zone), first_open_day(tx)
+
+    def day_of(row: Row[Any]) -> tuple[date, str]:
+        day = min(row.day, today)
+        if first_open is not None and day < first_open:
+            return today, f"The books are closed for {row.day:%Y-%m}: received on {today}."
+        return day, ""
+
+    return day_of
+
+
 def _payers(found: Match | Unsure) -> set[int]:
-    return {part.subscriber_id for part in found.parts} if isinstance(found, Match) else set()
+    return {part.subscriber_id for part in _parts(found)}
 
 
 def pay(
@@ -126,11 +222,7 @@ def pay(
     Raises Refused as record_payment does. The caller changes the line in the same transaction.
     """
     lock_subscribers(tx, {part.subscriber_id for part in parts})
-    today = local_date(now, business.zone)
-    first_open = first_open_day(tx)
-    day, remark = min(row.day, today), ""
-    if first_open is not None and day < first_open:
-        day, remark = today, f"The books are closed for {row.day:%Y-%m}: received on {today}."
+    day, remark = _days(tx, business, now)(row)
     ids = []
     for part in parts:
         recorded = record_payment(
@@ -139,35 +231,8 @@ def pay(
             invoice_ids=part.invoice_ids, note=note_of(row), now=now, received_on=day,
         )  # fmt: skip
         ids.append(recorded.payment_id)
-        if row.iban:
-            _learn(tx, row, part.subscriber_id)
+    learn(tx, ((row.iban, part.subscriber_id, row.day) for part in parts))
     return ids, remark
-
-
-def decide(tx: Connection, line_id: int, state: str, author: str, now: datetime, **values: Any) -> None:
-    """Write what became of a line that the caller has locked."""
-    changes = {"state": state, "author": author, "decided_at": now, **values}
-    tx.execute(update(bank_line).where(bank_line.c.id == line_id).values(**changes))
-
-
-def as_line(row: Row[Any]) -> Line:
-    """A row as the value that is matched."""
-    return Line(
-        at=row.at_line,
-        day=row.day,
-        amount=Money(row.amount_minor, row.currency),
-        name=row.counterparty,
-        iban=row.iban,
-        text=row.text,
-        bank_reference=row.bank_reference,
-        end_to_end=row.end_to_end,
-        returned=row.returned,
-    )
-
-
-def note_of(row: Row[Any]) -> str:
-    """What the payment says about itself: its line, who sent it and their words."""
-    return " · ".join(part for part in (f"Bank line {row.id}", row.counterparty, row.text[:140]) if part)
 
 
 def _look(row: Row[Any], book: Book) -> Match | Unsure:
@@ -198,36 +263,14 @@ def _settle(
     return "queued"
 
 
-def _refresh(tx: Connection, book: Book, subscriber_ids: Collection[int]) -> None:
-    """Have the book as the database is."""
-    open_now = open_by_subscriber(tx, subscriber_ids)
+def _refresh(tx: Connection, book: Book, subscriber_ids: Collection[int]) -> bool:
+    """Have the book as the database is; whether it was otherwise."""
+    open_now, changed = open_by_subscriber(tx, subscriber_ids), False
     for each in subscriber_ids:
         known = book.payers[each]
         invoices = (one for one in open_now.get(each, []) if one.open.currency == book.currency)
         owed = tuple(Owed(one.id, one.number, one.due_on, one.open) for one in invoices)
         if owed != known.owed:
             book.put(Payer(known.id, known.number, known.name, owed))
-
-
-def _learn(tx: Connection, row: Row[Any], subscriber_id: int) -> None:
-    values = {"iban": row.iban, "subscriber_id": subscriber_id, "times": 1, "last_on": row.day}
-    again = {"times": payer_account.c.times + 1, "last_on": func.greatest(payer_account.c.last_on, row.day)}
-    tx.execute(
-        insert(payer_account).values(values).on_conflict_do_update(index_elements=["iban", "subscriber_id"], set_=again)
-    )
-
-
-def _paid(tx: Connection, currency: str, sequences: Collection[int]) -> list[Paid]:
-    """Invoices that are paid and bear one of these numbers."""
-    names = [each for each in tx.scalars(select(series.c.name)) if each.partition(":")[0] == "invoice"]
-    query = (
-        select(invoice.c.id, invoice.c.number, invoice.c.subscriber_id, invoice.c.total_minor)
-        .outerjoin(open_item, open_item.c.invoice_id == invoice.c.id)
-        .where(
-            invoice.c.series == func.any(names),
-            invoice.c.sequence == func.any(sorted(sequences)),
-            invoice.c.currency == currency,
-            open_item.c.invoice_id.is_(None),
-        )
-    )
-    return [Paid(row.id, row.number, row.subscriber_id, Money(row.total_minor, currency)) for row in tx.execute(query)]
+            changed = True
+    return changed

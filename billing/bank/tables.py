@@ -22,8 +22,8 @@ bank_file = Table(
     instant("created_at"),
 )
 
-# Every movement on the account, once. Writer: billing.bank.intake (new), billing.bank.settling (what became of it,
-# also by a person's word: billing.bank.queue). Readers: console, reports of unmatched money.
+# Every movement on the account, once. Writers: billing.bank.intake (new), .settling (what became of it, also by a
+# person's word: .queue), .undone (it waits again) and .payouts. Readers: console, reports of unmatched money.
 bank_line = Table(
     "bank_line",
     metadata,
@@ -49,9 +49,14 @@ bank_line = Table(
     Column("confidence", Integer),  # percent, of what was matched by itself
     Column("candidates", JSONB, nullable=False, server_default="[]"),  # of billing.bank.match.Candidate, best first
     Column("payment_ids", ARRAY(BigInteger), nullable=False, server_default="{}"),
+    Column(
+        "left_minor", BigInteger
+    ),  # of a line that became several payments: so much waits again; NULL: all or nothing
     Column("author", Text, nullable=False, server_default=""),  # who decided
     instant("decided_at", nullable=True),
-    CheckConstraint("(state = 'matched') = (cardinality(payment_ids) > 0)", name="matched_is_paid"),
+    CheckConstraint(
+        "left_minor IS NOT NULL OR (state = 'matched') = (cardinality(payment_ids) > 0)", name="matched_is_paid"
+    ),
     Index("ix_bank_line_waiting", "state", "id", postgresql_where=text("state IN ('new', 'queued')")),
     Index("ix_bank_line_day", "account", "day", "amount_minor"),
 )
@@ -67,7 +72,7 @@ bank_mapping = Table(
     instant("created_at"),
 )
 
-# Which account paid for which subscriber before. Writer and reader: billing.bank.settling.
+# Which account paid for which subscriber before. Writer: billing.bank.accounts. Reader: .load.
 payer_account = Table(
     "payer_account",
     metadata,

@@ -59,6 +59,7 @@ def fetch(vault: Vault) -> int:
     lying = read_balance(business)
     with transaction() as tx:
         _keep_balance(tx, account, lying, {})
+    _look_at_the_bank()
     return count
 
 
@@ -86,6 +87,8 @@ def keep(tx: Connection, business: Business, account: str, found: Sequence[Movem
             "amount_minor": each.amount.minor,
             "fee_minor": each.fee.minor,
             "currency": each.amount.currency,
+            "charged_minor": None if each.charged is None else each.charged.minor,
+            "charged_currency": None if each.charged is None else each.charged.currency,
             "source_id": each.source,
             "payment_ref": each.payment,
             "description": each.description,
@@ -158,7 +161,16 @@ def _begin(business: Business, account: str, since: datetime) -> int:
         for at in range(0, len(found), CHUNK):
             count += len(keep(tx, business, account, found[at : at + CHUNK]))
     _fetch_payouts(business, account)
+    _look_at_the_bank()
     return count
+
+
+def _look_at_the_bank() -> None:
+    """A payout may have been at the bank, and in its statement, before it was fetched."""
+    from billing.bank.payouts import match_payout_lines  # which records payments
+
+    with transaction() as tx:
+        match_payout_lines(tx, clock.now())
 
 
 def _fetch_payouts(business: Business, account: str) -> None:

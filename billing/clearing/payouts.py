@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, or_, select, update
 
 from base import trail
 from base.money import Money
 from billing.clearing.tables import payout, stripe_transaction
-from billing.ledger import Posting, post
+from billing.ledger import Posting, first_open_day, post
+from billing.refused import need
 from billing.tables import payment
 
 EARLY, LATE = timedelta(days=3), timedelta(days=10)  # of the bank's day, against the arrival that Stripe foretold
@@ -36,8 +37,8 @@ def match_payout(
 ) -> str | None:
     """Book a line of the bank's statement that is a payout's; returns its po_…, None where there is no such payout.
 
-    `amount` above zero: it arrived; below: the bank sent it back. The same line twice books nothing twice. Refused when
-    the day's month is closed.
+    `amount` above zero: it arrived; below: the bank sent it back. The same line twice books nothing twice. A day in a
+    closed month is booked on the first open day.
     """
     arrived = amount.minor > 0
     line = payout.c.bank_line_id if arrived else payout.c.returned_line_id
@@ -48,30 +49,44 @@ def match_payout(
     found = _fitting(tx, day, amount, text)
     if found is None:
         return None
-    sides = [Posting("bank", None, amount), Posting("payouts", None, -amount)]
-    source = f"payout:{found.payout_id}" if arrived else f"payout_back:{found.payout_id}"
-    post(tx, day, f"Payout {found.payout_id}" + ("" if arrived else " sent back"), source, sides)
-    values = (
-        {"banked_on": day, "bank_line_id": bank_line_id}
-        if arrived
-        else {"returned_on": day, "returned_line_id": bank_line_id}
-    )
-    tx.execute(update(payout).where(payout.c.id == found.id).values(**values))
+    _book(tx, found, day, bank_line_id, back=not arrived)
     return str(found.payout_id)
 
 
-def match_by_hand(tx: Connection, actor: str, payout_id: str, day: date) -> None:
-    """Say that the bank has a payout since `day`. Raises Refused when it cannot be, LookupError when unknown."""
+def match_by_hand(
+    tx: Connection, actor: str, payout_id: str, day: date, *, back: bool = False, bank_line_id: int | None = None
+) -> None:
+    """Say that the bank has a payout since `day`, or `back`: that it took it out again.
+
+    Refused when that cannot be, LookupError when unknown.
+    """
+    row = find_payout(tx, payout_id)
+    if back:
+        need(row.banked_on is not None, f"{payout_id} never arrived at the bank.", "payout")
+        need(row.returned_on is None, f"{payout_id} came back on {row.returned_on}.", "payout")
+        need(row.state == "failed", f"Stripe says that {payout_id} is {row.state}, not that it came back.", "payout")
+    else:
+        need(row.banked_on is None, f"{payout_id} is at the bank since {row.banked_on}.", "payout")
+        need(row.state != "canceled", f"Stripe says that {payout_id} was canceled.", "payout")
+    _book(tx, row, day, bank_line_id, back=back)
+    detail = {"payout": payout_id, "day": str(day), "line": bank_line_id}
+    act = "payout.came_back" if back else "payout.banked"
+    trail.record(tx, actor, act, subject="payout", subject_id=row.id, detail=detail)
+
+
+def find_payout(tx: Connection, payout_id: str) -> Row[Any]:
+    """Its row, held until the commit. LookupError when unknown."""
     row = tx.execute(select(payout).where(payout.c.payout_id == payout_id).with_for_update()).one_or_none()
     if row is None:
-        raise LookupError(f"there is no payout {payout_id}")
-    if row.banked_on is not None:
-        return
-    amount = Money(row.amount_minor, row.currency)
-    sides = [Posting("bank", None, amount), Posting("payouts", None, -amount)]
-    post(tx, day, f"Payout {payout_id}", f"payout:{payout_id}", sides)
-    tx.execute(update(payout).where(payout.c.id == row.id).values(banked_on=day))
-    trail.record(tx, actor, "payout.banked", subject="payout", subject_id=row.id, detail={"payout": payout_id})
+        raise LookupError(f"There is no payout {payout_id}.")
+    return row
+
+
+def payout_of_line(tx: Connection, bank_line_id: int) -> str | None:
+    """The payout that a line of the bank's brought or took back."""
+    named = or_(payout.c.bank_line_id == bank_line_id, payout.c.returned_line_id == bank_line_id)
+    found: str | None = tx.scalar(select(payout.c.payout_id).where(named))
+    return found
 
 
 def last_payouts(tx: Connection, limit: int = 20) -> Sequence[Row[Any]]:
@@ -99,6 +114,20 @@ def contents(tx: Connection, payout_id: str) -> list[Content]:
         )
         for row in tx.execute(query)
     ]
+
+
+def _book(tx: Connection, row: Row[Any], day: date, bank_line_id: int | None, *, back: bool) -> None:
+    amount = Money(-row.amount_minor if back else row.amount_minor, row.currency)
+    source = f"payout_back:{row.payout_id}" if back else f"payout:{row.payout_id}"
+    sides = [Posting("bank", None, amount), Posting("payouts", None, -amount)]
+    booked_on = max(day, first_open_day(tx) or day)
+    post(tx, booked_on, f"Payout {row.payout_id}" + (" sent back" if back else ""), source, sides)
+    values = (
+        {"returned_on": day, "returned_line_id": bank_line_id}
+        if back
+        else {"banked_on": day, "bank_line_id": bank_line_id}
+    )
+    tx.execute(update(payout).where(payout.c.id == row.id).values(**values))
 
 
 def _fitting(tx: Connection, day: date, amount: Money, text: str) -> Row[Any] | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal
 
-from sqlalchemy import Connection, and_, case, exists, func, not_, or_, select
+from sqlalchemy import Connection, and_, exists, func, not_, or_, select
 
 from base.money import Money
 from billing.clearing.tables import stripe_balance, stripe_transaction
@@ -23,6 +23,10 @@ WORDS: dict[Why, str] = {
 }
 stored = stripe_transaction.c
 CHARGES = ("charge", "payment")
+OURS = ("ours", "converted")
+# in the payer's currency, in which the payment, the refund or the dispute is booked
+_MINOR = func.coalesce(stored.charged_minor, stored.amount_minor)
+_CURRENCY = func.coalesce(stored.charged_currency, stored.currency)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +143,7 @@ def _fetched(tx: Connection) -> dict[str, int]:
 
 def _one_sided(tx: Connection) -> list[Item]:
     """Payments that were not fetched, and charges that were not recorded, oldest first."""
-    charge = and_(stored.payment_ref == payment.c.gateway_id, stored.kind.in_(("ours", "converted")))
+    charge = and_(stored.payment_ref == payment.c.gateway_id, stored.kind.in_(OURS))
     by_stripe = payment.c.method.in_([name for name, each in methods().items() if each.account == "stripe"])
     recorded = (
         select(payment.c.gateway_id, payment.c.received_on, payment.c.amount_minor, payment.c.currency)
@@ -151,16 +155,16 @@ def _one_sided(tx: Connection) -> list[Item]:
         for row in tx.execute(recorded)
     ]
     unrecorded = (
-        select(stored.payment_ref, stored.made_at, stored.amount_minor, stored.currency)
+        select(stored.payment_ref, stored.made_at, _MINOR.label("minor"), _CURRENCY.label("code"))
         .where(
-            stored.kind == "ours",
+            stored.kind.in_(OURS),
             stored.type.in_(CHARGES),
             ~exists().where(payment.c.gateway_id == stored.payment_ref),
         )
         .order_by(stored.made_at)
     )
     return items + [
-        Item("not_recorded", row.payment_ref, row.made_at.date(), Money(-row.amount_minor, row.currency))
+        Item("not_recorded", row.payment_ref, row.made_at.date(), Money(-row.minor, row.code))
         for row in tx.execute(unrecorded)
     ]
 
@@ -175,8 +179,11 @@ def _given_back(tx: Connection) -> dict[str, int]:
         .group_by(posting.c.currency)
     )
     rest = {code: int(minor) for code, minor in tx.execute(booked)}
-    ours = case((stored.kind == "ours", stored.amount_minor), else_=0)
-    moved = select(stored.currency, func.sum(ours)).where(stored.type.not_in(CHARGES)).group_by(stored.currency)
+    moved = (
+        select(_CURRENCY, func.sum(_MINOR))
+        .where(stored.type.not_in(CHARGES), stored.kind.in_(OURS))
+        .group_by(_CURRENCY)
+    )
     for code, minor in tx.execute(moved):
         rest[code] = rest.get(code, 0) - int(minor)
     return rest

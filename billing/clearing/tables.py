@@ -5,8 +5,8 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from base.tables import identity, instant, metadata, reference
 
-# Every movement on the balance at Stripe, once. Writers: billing.clearing.fetch (new ones; which payout paid them out)
-# and .suspense (whose it was after all).
+# Every movement on the balance at Stripe, once. Writers: billing.clearing.fetch (new ones; which payout paid them out),
+# .suspense (whose it was after all) and .old_accounts (what lay at an account that is no longer used).
 stripe_transaction = Table(
     "stripe_transaction",
     metadata,
@@ -18,6 +18,8 @@ stripe_transaction = Table(
     Column("amount_minor", BigInteger, nullable=False),  # before the fee; below zero: the balance fell
     Column("fee_minor", BigInteger, nullable=False),
     Column("currency", Text, nullable=False),
+    Column("charged_minor", BigInteger),  # in the payer's currency, with the sign of the amount, where Stripe exchanged
+    Column("charged_currency", Text),
     Column("source_id", Text, nullable=False, server_default=""),  # ch_…, re_…, du_…, po_…
     Column("payment_ref", Text, nullable=False, server_default="", index=True),  # pi_… or ch_… it belongs to
     Column("payout_id", Text, nullable=False, server_default="", index=True),  # po_… that paid it out

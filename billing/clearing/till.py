@@ -1,6 +1,7 @@
 """The till of each cashier: at the day's end it is counted, and from then on the day takes no more cash from them.
 
-What is expected is the cash that the cashier recorded as received on that day. A difference is booked, not hidden.
+What is expected is the cash that the cashier recorded as received on that day, and what they took or paid out beside
+it: vouchers sold, money paid back. A difference is booked, not hidden.
 """
 
 from collections.abc import Collection, Sequence
@@ -13,8 +14,8 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 from base import clock, trail
 from base.business import Business
 from base.calendar import local_date
-from base.money import Money
-from billing.clearing.till_tables import cash_close
+from base.money import Money, total
+from billing.clearing.till_tables import cash_close, till_movement
 from billing.ledger import Posting, post
 from billing.refused import need
 from billing.tables import payment
@@ -27,10 +28,18 @@ class Day:
     cashier: str
     "'staff:3', 'console'."
     day: date
-    expected: Money
     payments: int
+    taken: Money
+    "By these payments."
+    others: tuple[tuple[str, Money], ...]
+    "What came beside them, or left (below zero), each in a few words."
     closed: Row[Any] | None
     "Its row of `cash_close`."
+
+    @property
+    def expected(self) -> Money:
+        """What has to be in the till of it."""
+        return total((self.taken, *(amount for _, amount in self.others)), self.taken.currency)
 
 
 def close_day(
@@ -93,6 +102,21 @@ def need_open_till(tx: Connection, cashier: str, days: Collection[date], currenc
         need(False, sentence, "day")
 
 
+def move_cash(tx: Connection, cashier: str, day: date, amount: Money, what: str, source: str) -> None:
+    """Note cash that comes into a till beside payments, or leaves it (below zero); its entry books whoever calls.
+
+    `source` is unique: gone_back:7. Refused when the cashier's day is closed.
+    """
+    if amount:
+        need_open_till(tx, cashier, [day], amount.currency)
+        _note(tx, cashier, day, amount, what, source)
+
+
+def stay_where_it_is(tx: Connection, cashier: str, day: date, amount: Money, what: str, source: str) -> None:
+    """Note that a payment of this cashier's in cash brought none: it lies in the till that took it, closed or not."""
+    _note(tx, cashier, day, -amount, what, source)
+
+
 def days(tx: Connection, since: date) -> Sequence[Day]:
     """Each cashier's days with cash or a closing since then, newest first."""
     query = (
@@ -107,16 +131,22 @@ def days(tx: Connection, since: date) -> Sequence[Day]:
         .group_by(payment.c.author, payment.c.received_on, payment.c.currency)
     )
     taken = {(row.author, row.received_on, row.currency): row for row in tx.execute(query)}
+    moved = select(till_movement).where(till_movement.c.day >= since).order_by(till_movement.c.id)
+    others: dict[tuple[str, date, str], list[tuple[str, Money]]] = {}
+    for row in tx.execute(moved):
+        amount = Money(row.amount_minor, row.currency)
+        others.setdefault((row.cashier, row.day, row.currency), []).append((row.what, amount))
     holds = (cash_close.c.day >= since, cash_close.c.reopened_at.is_(None))
     closed = {(row.cashier, row.day, row.currency): row for row in tx.execute(select(cash_close).where(*holds))}
-    keys = sorted(taken.keys() | closed.keys(), key=lambda key: (-key[1].toordinal(), key[0], key[2]))
+    keys = sorted(taken.keys() | others.keys() | closed.keys(), key=lambda key: (-key[1].toordinal(), key[0], key[2]))
     return [
         Day(
-            cashier,
-            day,
-            Money(int(taken[key].minor) if key in taken else 0, code),
-            taken[key].times if key in taken else 0,
-            closed.get(key),
+            cashier=cashier,
+            day=day,
+            payments=taken[key].times if key in taken else 0,
+            taken=Money(int(taken[key].minor) if key in taken else 0, code),
+            others=tuple(others.get(key, ())),
+            closed=closed.get(key),
         )
         for key in keys
         for cashier, day, code in (key,)
@@ -130,7 +160,15 @@ def _expected(tx: Connection, cashier: str, day: date, currency: str) -> Money:
         payment.c.received_on == day,
         payment.c.currency == currency,
     )
-    return Money(int(tx.scalar(query) or 0), currency)
+    beside = select(func.coalesce(func.sum(till_movement.c.amount_minor), 0)).where(
+        till_movement.c.cashier == cashier, till_movement.c.day == day, till_movement.c.currency == currency
+    )
+    return Money(int(tx.scalar(query) or 0) + int(tx.scalar(beside) or 0), currency)
+
+
+def _note(tx: Connection, cashier: str, day: date, amount: Money, what: str, source: str) -> None:
+    values = {"amount_minor": amount.minor, "currency": amount.currency, "created_at": clock.now()}
+    tx.execute(insert(till_movement).values(cashier=cashier, day=day, what=what, source=source, **values))
 
 
 def _closed(tx: Connection, cashier: str, days: Collection[date], currency: str) -> Row[Any] | None:

@@ -23,6 +23,21 @@ cash_close = Table(
     Index("uq_cash_close_day", "cashier", "day", "currency", unique=True, postgresql_where=text("reopened_at IS NULL")),
 )
 
+# Cash that came or went beside payments: vouchers sold, money paid back. Writer: billing.clearing.till.
+till_movement = Table(
+    "till_movement",
+    metadata,
+    identity(),
+    Column("cashier", Text, nullable=False),
+    Column("day", Date, nullable=False),
+    Column("amount_minor", BigInteger, nullable=False),  # below zero: it left the till
+    Column("currency", Text, nullable=False),
+    Column("what", Text, nullable=False),  # in a few words
+    Column("source", Text, nullable=False, unique=True),  # gone_back:7, voucher_batch:3
+    instant("created_at"),
+    Index("ix_till_movement_day", "cashier", "day"),
+)
+
 # What staff say about a thing on the worklist; what is on it is found, not kept. Writer: billing.clearing.worklist.
 work_item = Table(
     "work_item",

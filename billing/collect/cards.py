@@ -96,6 +96,26 @@ def refresh(vault: Vault, customer_id: str) -> list[int]:
         return _keep(tx, load_business(tx, vault), owner, found, clock.now())
 
 
+def lose_customer(vault: Vault, customer_id: str) -> str:
+    """A customer was deleted at Stripe: their cards are gone, and the next one is made anew; what became of it.
+
+    Raises GatewayError. Nothing where Stripe still knows the customer, or they are nobody here.
+    """
+    with transaction() as tx:
+        business = load_business(tx, vault)
+    try:
+        customers.list_cards(business, customer_id)
+    except Gone:
+        pass
+    else:
+        return "still there"
+    refresh(vault, customer_id)
+    with transaction() as tx:
+        mine = update(gateway_customer).where(gateway_customer.c.customer_id == customer_id)
+        lost = tx.execute(mine.values(customer_id=None, token=secrets.token_urlsafe(18))).rowcount
+    return "customer forgotten" if lost else "not ours"
+
+
 def remove_card(vault: Vault, actor: str, subscriber_id: int, card_id: int) -> None:
     """Take a card away, at Stripe too. Refused with a sentence; raises GatewayError when Stripe cannot be told."""
     with transaction() as tx:

@@ -21,7 +21,6 @@ from base.business import Business, load_business
 from base.crypto import Vault
 from base.database import transaction
 from base.money import Money
-from billing import checkout
 from billing.collect import cards, settle
 from billing.collect.cases import conclude, owed_by_each
 from billing.collect.pace import later, take_turns
@@ -30,6 +29,7 @@ from billing.collect.schedule import allowed_at
 from billing.collect.tables import attempt, collection
 from billing.gateway import intents
 from billing.gateway.at_once import ask_all
+from billing.gateway.offers import close_all_pages
 from billing.gateway.words import Gone, Intent, NotSent, Spent, TooSmall, Unknown, chargeable, too_small
 from billing.sweep import sweep_or_say
 
@@ -71,13 +71,13 @@ def charge_all(vault: Vault, collection_ids: Sequence[int]) -> dict[int, Excepti
     begun = time.monotonic()
     turns = dict(zip(owners, take_turns(business.stripe_calls_per_second, CALLS, len(owners)), strict=False))
     failed |= {each: later(business.stripe_calls_per_second) for each in owners.keys() - turns.keys()}
-    busy = checkout.close_pages(vault, {owners[each] for each in turns})
+    busy = close_all_pages(vault, {owners[each] for each in turns})
     waiting = [each for each in turns if owners[each] not in busy]
     for each in turns.keys() - set(waiting):
         if (error := busy[owners[each]]) is not None:
             failed[each] = error
         else:
-            _wait(each, timedelta(hours=1), "a payment on Stripe's page is under way")
+            _wait(each, timedelta(hours=1), "a payment on a gateway's page is under way")
 
     def tell(step: _Step) -> Intent | None:
         time.sleep(max(0.0, begun + turns[step.row.id] - time.monotonic()))

@@ -4,6 +4,7 @@ Times here are real, never the sandbox's.
 """
 
 import random
+import time
 from datetime import timedelta
 
 from sqlalchemy import select, update
@@ -41,3 +42,11 @@ def take_turns(per_second: int, calls: int, wanted: int) -> list[float]:
 def later(per_second: int) -> Retry:
     """What is said to a charge that got no turn."""
     return Retry(random.uniform(0.1, 1) * BUSY, f"Stripe is called {per_second} times a second at most")
+
+
+def wait_for_turn(per_second: int, calls: int) -> None:
+    """Return when `calls` calls may be made (at once when 0 per second: not limited), or raise Retry: later."""
+    for seconds in take_turns(per_second, calls, 1):
+        time.sleep(seconds)
+        return
+    raise later(per_second)

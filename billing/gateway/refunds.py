@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from base.business import Business
 from base.money import Money
+from billing.gateway import intents
 from billing.gateway.client import client, sorted_errors
 from billing.gateway.words import Unknown, from_stripe, to_stripe
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RefundState:
-    """A refund as Stripe has it."""
+    """A refund as Stripe, or another gateway, has it."""
 
     id: str
     "re_…"
@@ -67,6 +68,11 @@ def list_since(business: Business, since: datetime) -> Iterator[RefundState]:
         params: Any = {"created": {"gte": int(since.timestamp())}, "limit": 100}
         for each in client(business).v1.refunds.list(params=params).auto_paging_iter():
             yield _seen(each)
+
+
+def is_ours(business: Business, intent: str) -> bool:
+    """See billing.gateway.intents.is_ours."""
+    return intents.is_ours(business, intent)
 
 
 def _seen(refund: "Refund") -> RefundState:

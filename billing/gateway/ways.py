@@ -1,6 +1,7 @@
 """The words in which a gateway says what it is and what a payer has to do. Pure."""
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +43,13 @@ class Instructions:
     "By which the money is known when it comes."
     qr: str
     "What a code for the banking app says; '' where there cannot be one."
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that a gateway told by itself."""
+
+    id: str
+    "Unique with that gateway."
+    kind: str
+    body: dict[str, Any]

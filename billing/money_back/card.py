@@ -1,7 +1,8 @@
 """Refunds to the card that paid: the row and its key are committed, then Stripe is asked, until it is known.
 
 Taken from the payment when they are sent; one that fails gives the money back to the subscriber as credit. Refunds that
-somebody made on Stripe's own pages are recorded like ours, once.
+somebody made on Stripe's own pages are recorded like ours, once. What another gateway brought (billing.gateway.offers)
+goes back through it in the same way.
 """
 
 from datetime import datetime, timedelta
@@ -16,8 +17,9 @@ from base.database import transaction
 from base.log import alarm
 from base.money import Money
 from billing.collect.pace import wait_for_turn
-from billing.gateway import intents
-from billing.gateway import refunds as gateway
+from billing.gateway import refunds as stripe
+from billing.gateway.offers import Refunds, gateway_of, refunds_of
+from billing.gateway.refunds import RefundState
 from billing.gateway.words import GatewayError, Gone, NotSent, refundable
 from billing.money_back import goes
 from billing.money_back.refunds import checked
@@ -42,14 +44,15 @@ def refund_to_card(
 ) -> int:  # fmt: skip
     """Send a card payment, or part of it, back to its card after the commit; returns the id in gone_back.
 
-    What it had settled is open again at once. By default all that is left, in the steps that Stripe takes. Refused
-    with a sentence.
+    So with what any gateway brought that gives money back. What it had settled is open again at once. By default all
+    that is left, in the steps that Stripe takes. Refused with a sentence.
     """
     paid, wanted = checked(tx, payment_id, amount, reason)
-    need(paid.method == "card" and paid.gateway_id, f"{paid.receipt_number} was not paid by card.", "payment_id")
-    wanted = _in_steps(wanted, asked=amount is not None)
+    through = refunds_of(paid.method) is not None and paid.gateway_id
+    need(through, f"{paid.receipt_number} was not paid by card: give it back by hand.", "payment_id")
+    wanted = _in_steps(wanted, asked=amount is not None) if paid.method == "card" else wanted
     gone_id = goes.begin(
-        tx, business, source=paid, kind="refund", way="card", amount=wanted, state="sent", reason=reason,
+        tx, business, source=paid, kind="refund", way=paid.method, amount=wanted, state="sent", reason=reason,
         author=actor, now=now, ask_at=clock.real() + timedelta(minutes=10),
     )  # fmt: skip
     goes.take_out(tx, vault, business, gone_id, "refund", now)
@@ -83,7 +86,7 @@ def hear(vault: Vault, refund_id: str) -> str:
         business = load_business(tx, vault)
     wait_for_turn(business.stripe_calls_per_second, CALLS)
     try:
-        return take(vault, gateway.read(business, refund_id))
+        return take(vault, stripe.read(business, refund_id))
     except Gone:
         return "not ours"
 
@@ -93,13 +96,13 @@ def hear_charge(vault: Vault, intent: str) -> str:
     with transaction() as tx:
         business = load_business(tx, vault)
     wait_for_turn(business.stripe_calls_per_second, CALLS)
-    return ", ".join(take(vault, each) for each in gateway.list_of(business, intent)) or "not ours"
+    return ", ".join(take(vault, each) for each in stripe.list_of(business, intent)) or "not ours"
 
 
-def take(vault: Vault, found: gateway.RefundState) -> str:
-    """Take what Stripe says of a refund, ours or one that was made on its pages; returns its state, or 'not ours'."""
+def take(vault: Vault, found: RefundState, refunds: Refunds = stripe) -> str:
+    """Take what a gateway says of a refund, ours or one that was made on its pages; its state, or 'not ours'."""
     own = or_(gone_back.c.gateway_id == found.id, gone_back.c.key == found.reference)
-    owner = payment_of(vault, found.intent) if found.intent else None
+    owner = payment_of(vault, found.intent, refunds) if found.intent else None
     if owner is None:
         return "not ours"
     now = clock.now()
@@ -123,14 +126,17 @@ def take(vault: Vault, found: gateway.RefundState) -> str:
     return found.status
 
 
-def payment_of(vault: Vault, intent: str) -> Row[Any] | None:
-    """The payment of an intent; None when it is not ours. Raises NotYet when it is ours and not recorded yet."""
+def payment_of(vault: Vault, intent: str, refunds: Refunds = stripe) -> Row[Any] | None:
+    """The payment of an intent, or of another gateway's id; None when it is not ours.
+
+    Raises NotYet when it is ours and not recorded yet.
+    """
     with transaction() as tx:
         business = load_business(tx, vault)
         found = tx.execute(select(payment).where(payment.c.gateway_id == intent)).one_or_none()
     if found is None:
         try:
-            ours = intents.is_ours(business, intent)
+            ours = refunds.is_ours(business, intent)
         except Gone:
             ours = False
         if ours:
@@ -157,8 +163,11 @@ def _in_steps(wanted: Money, *, asked: bool) -> Money:
     return whole
 
 
-def _find_or_make(business: Business, row: Row[Any], intent: str) -> gateway.RefundState | None:
-    """The refund at Stripe; None when it was never made, and its key is too old to be sent again."""
+def _find_or_make(business: Business, row: Row[Any], intent: str) -> RefundState | None:
+    """The refund at its gateway; None when it was never made, and its key is too old to be sent again."""
+    gateway = refunds_of(row.way)
+    if gateway is None:
+        raise GatewayError(f"There is no gateway any more that gives back what was paid by {row.way}.")
     if row.gateway_id is not None:
         return gateway.read(business, row.gateway_id)
     fresh = row.real_at > clock.real() - KEY_LIVES
@@ -199,13 +208,15 @@ def _came_to_nothing(vault: Vault, gone_id: int, because: str) -> str:
 
 
 def _made_by_hand(
-    tx: Connection, vault: Vault, business: Business, owner: Row[Any], found: gateway.RefundState, now: datetime
+    tx: Connection, vault: Vault, business: Business, owner: Row[Any], found: RefundState, now: datetime
 ) -> Row[Any]:
-    """A refund that was made on Stripe's pages."""
+    """A refund that was made on the gateway's own pages."""
     left = goes.left_of(tx, owner).minor
+    gateway = gateway_of(owner.method)
+    by = owner.method if gateway is None else gateway.name
     gone_id = goes.begin(
-        tx, business, source=owner, kind="refund", way="card", amount=found.amount, state="pending",
-        reason="refunded at Stripe", author="stripe", now=now, gateway_id=found.id,
+        tx, business, source=owner, kind="refund", way=owner.method, amount=found.amount, state="pending",
+        reason=f"refunded at {by.capitalize()}", author=by, now=now, gateway_id=found.id,
         beyond=max(0, found.amount.minor - left),
     )  # fmt: skip
     goes.take_out(tx, vault, business, gone_id, "refund", now)

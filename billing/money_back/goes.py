@@ -18,8 +18,10 @@ from base.i18n import format_money
 from base.money import Money
 from billing.cheques.waiting import bounce
 from billing.cheques.waiting import sides as cheque_sides
+from billing.clearing.till import move_cash
 from billing.dunning.agenda import forget
 from billing.dunning.anew import begin_anew
+from billing.gateway.offers import methods
 from billing.ledger import Posting, post
 from billing.money_back.mails import tell
 from billing.money_back.tables import gone_back
@@ -28,7 +30,13 @@ from billing.services import services_of
 from billing.settle import apply_credits, give_back_credit, spend_credit, take_back
 from billing.tables import credit_note, open_item, payment
 
-ACCOUNT_OF = {"cash": "cash", "transfer": "bank", "cheque": "bank", "card": "stripe", "dispute": "disputed"}
+# way -> where the money leaves: back through a gateway it is its method
+ACCOUNT_OF = {
+    "cash": "cash",
+    "cheque": "bank",
+    "dispute": "disputed",
+    **{name: each.account for name, each in methods().items()},
+}
 NOT_GONE = ("failed", "canceled", "won", "inquiry")
 
 
@@ -71,17 +79,19 @@ def take_out(tx: Connection, vault: Vault, business: Business, gone_id: int, wor
     """Book that money left: out of what its payment or credit note had unused, else off invoices, which open again.
 
     Of a cheque that does not count yet nothing was used: it only is no longer under way.
-    `words`: of the letter, one of billing.money_back.mails.WHAT.
+    `words`: of the letter, one of billing.money_back.mails.WHAT. Cash leaves the till of who gives it back, and what
+    was never paid the till of who had recorded it; Refused when that is closed for today.
     """
     row = tx.execute(select(gone_back).where(gone_back.c.id == gone_id)).one()
     today = local_date(now, business.zone)
     amount = Money(row.amount_minor - row.beyond_minor, row.currency)
-    number, reopened = _number(tx, row), list[int]()
+    number, reopened, cashier = _number(tx, row), list[int](), row.author
     early = row.payment_id is not None and bounce(tx, row.payment_id, today)
     if early:
         forget(tx, [row.subscriber_id])  # dunning goes on where it waited for the cheque
     elif amount and row.payment_id is not None:
         paid = tx.execute(select(payment).where(payment.c.id == row.payment_id)).one()
+        cashier = paid.author if row.kind == "reversal" else row.author
         reopened = take_back(tx, paid, amount, now, today)
         spend_credit(tx, amount, payment_id=row.payment_id)
     elif amount:
@@ -96,6 +106,10 @@ def take_out(tx: Connection, vault: Vault, business: Business, gone_id: int, wor
         sides = list(cheque_sides(row.subscriber_id, -amount))
     titles = {"refund": f"Refund of {number}", "reversal": f"Payment {number} reversed: {row.reason}"}
     post(tx, today, titles.get(row.kind, f"Payment {number} disputed and lost"), f"gone_back:{gone_id}", sides)
+    if row.way == "cash" and words != "moved":  # then it stays in the till that took it
+        done = "paid back" if row.kind == "refund" else "taken back"
+        given = Money(-row.amount_minor, row.currency)
+        move_cash(tx, cashier, today, given, f"{number} {done}: {row.reason}", f"gone_back:{gone_id}")
     still = _settle(tx, vault, business, row, reopened, now, today)
     detail = {
         "gone_back_id": gone_id, "of": number, "way": row.way, "reason": row.reason,

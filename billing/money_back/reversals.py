@@ -12,12 +12,15 @@ from base.crypto import Vault
 from base.i18n import translations
 from base.money import Money
 from base.tables import subscriber
+from billing.bank.undone import move_line, reopen_line
 from billing.charges import add_charge
+from billing.clearing.till import stay_where_it_is
 from billing.dunning.policies import load_policies
+from billing.gateway.offers import refunds_of
 from billing.ledger import first_open_day
 from billing.money_back import goes
 from billing.money_back.tables import gone_back
-from billing.payments import record_payment
+from billing.payments import Incoming, record_payments
 from billing.refused import need
 from billing.settle import lock_subscribers
 from billing.tables import payment
@@ -52,8 +55,8 @@ def reverse_payment(
     """Take a recorded payment back whole; what it had settled is open again and dunned anew from today.
 
     `fee` (net) is charged to who had paid. `move_to`: the same money is recorded for this subscriber instead, with a
-    receipt of its own. Refused with a sentence where the payment was reversed or refunded, or is no money that staff
-    recorded.
+    receipt of its own. A line of the bank's statement that the payment came from waits again, or is the other's.
+    Refused with a sentence where the payment was reversed or refunded, or is no money that staff recorded.
     """
     need(reason.strip(), "A reversal needs a reason.", "reason")
     paid = tx.execute(select(payment).where(payment.c.id == payment_id)).one_or_none()
@@ -61,7 +64,7 @@ def reverse_payment(
     assert paid is not None
     lock_subscribers(tx, [paid.subscriber_id] if move_to is None else [paid.subscriber_id, move_to])
     number, amount = paid.receipt_number, Money(paid.amount_minor, paid.currency)
-    need(paid.method != "card", f"{number} was paid by card: refund it.", "payment_id")
+    need(refunds_of(paid.method) is None, f"{number} was paid by {paid.method}: refund it.", "payment_id")
     need(paid.method in REVERSIBLE, f"{number} is no money that was received here ({paid.method}).", "payment_id")
     query = select(gone_back.c.kind).where(gone_back.c.payment_id == payment_id)
     kinds = set(tx.scalars(query.where(gone_back.c.state.not_in(goes.NOT_GONE))))
@@ -75,6 +78,11 @@ def reverse_payment(
     )  # fmt: skip
     moved = None if move_to is None else _move(tx, vault, business, actor, paid.id, move_to, now)
     goes.take_out(tx, vault, business, gone_id, "reversed" if moved is None else "moved", now)
+    said = f"{number} was {'moved to another subscriber' if moved else 'reversed'}: {reason.strip()}"
+    if moved is None:
+        reopen_line(tx, paid.id, said)
+    else:
+        move_line(tx, paid.id, moved, said)
     charge_id = None if fee is None else _charge(tx, business, actor, paid.id, fee, now)
     detail = {"receipt": number, "reason": reason, "moved_to": move_to}
     trail.record(
@@ -90,19 +98,13 @@ def _move(
     paid = tx.execute(select(payment).where(payment.c.id == payment_id)).one()
     first = first_open_day(tx)
     today = local_date(now, business.zone)
-    recorded = record_payment(
-        tx,
-        vault,
-        business,
-        subscriber_id=move_to,
-        amount=Money(paid.amount_minor, paid.currency),
-        method=paid.method,
-        author=actor,
-        note=f"Moved: was {paid.receipt_number}",
-        now=now,
-        received_on=paid.received_on if first is None or paid.received_on >= first else today,
-    )
-    return recorded.payment_id
+    day = paid.received_on if first is None or paid.received_on >= first else today
+    amount, note = Money(paid.amount_minor, paid.currency), f"Moved: was {paid.receipt_number}"
+    incoming = Incoming(move_to, amount, paid.method, day, note=note, here=True)
+    (moved,) = record_payments(tx, vault, business, [incoming], author=actor, now=now)
+    if paid.method == "cash":
+        stay_where_it_is(tx, actor, day, amount, f"{paid.receipt_number} moved, no cash came", f"payment:{moved}")
+    return moved
 
 
 def _charge(tx: Connection, business: Business, actor: str, payment_id: int, fee: Money, now: datetime) -> int:

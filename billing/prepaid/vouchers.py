@@ -21,6 +21,7 @@ from base import trail
 from base.crypto import Vault
 from base.money import Money
 from billing.account_documents import Voucher
+from billing.clearing.till import move_cash
 from billing.ledger import Posting, post
 from billing.prepaid.codes import BITS, code_of, shown
 from billing.prepaid.tables import voucher, voucher_batch
@@ -98,7 +99,10 @@ def take_codes(tx: Connection, vault: Vault, actor: str, name: str, words: str, 
 
 
 def sell_batch(tx: Connection, actor: str, name: str, *, method: str, amount: Money | None, today: date) -> None:
-    """Book that a whole batch was sold for `amount` (default: what it is worth), in cash or by transfer."""
+    """Book that a whole batch was sold for `amount` (default: what it is worth), in cash or by transfer.
+
+    Cash is in the till of `actor`; Refused when that is closed for today.
+    """
     batch = find_batch(tx, name)
     need(method in SOLD_FOR, f"A batch is paid in {' or by '.join(SOLD_FOR)}.", "method")
     need(batch.sold_on is None, f"The batch {name} was sold already.", "name")
@@ -119,6 +123,8 @@ def sell_batch(tx: Connection, actor: str, name: str, *, method: str, amount: Mo
             Posting("vouchers_sold", None, used - worth),
         ],
     )
+    if method == "cash":
+        move_cash(tx, actor, today, amount, f"Vouchers sold: {name}", f"voucher_batch:{batch.id}")
     statement = update(voucher_batch).where(voucher_batch.c.id == batch.id)
     tx.execute(statement.values(sold_on=today, sold_minor=amount.minor))
     detail = {"amount_minor": amount.minor, "method": method}
@@ -155,6 +161,8 @@ def void_batch(
                 Posting("vouchers_lapsed", None, back - worth),
             ],
         )
+        if method == "cash":
+            move_cash(tx, actor, today, -back, f"Vouchers taken back: {name}", f"voucher_batch_void:{batch.id}")
     tx.execute(update(voucher_batch).where(voucher_batch.c.id == batch.id).values(voided_at=now))
     tx.execute(update(voucher).where(voucher.c.batch_id == batch.id).values(code=None))
     detail = {"reason": reason, "vouchers": left, "paid_back_minor": back.minor}

@@ -15,6 +15,9 @@ DAY = 86400
 INCOMING = ("charge", "payment")
 """Types that take some days to become available; everything else is so at once."""
 
+OUTGOING = ("payout", "payout_failure", "payout_cancel")
+"""To the bank, in the currency in which it lies here."""
+
 
 def move(
     tx: Transaction,
@@ -29,8 +32,16 @@ def move(
     at_once: bool = False,
     payout: str | None = None,
 ) -> Json:
-    """Move money: `amount` gross and signed, `fee` on top of it, both in minor units. Returns the movement."""
+    """Move money: `amount` gross and signed, `fee` on top of it, both in minor units. Returns the movement.
+
+    What is not in the currency in which the account is settled is exchanged on the way, both ways.
+    """
+    rate = None
+    if tx.dials.settles_in not in ("", currency) and type not in OUTGOING:
+        rate, currency = tx.dials.exchange_rate, tx.dials.settles_in
+        amount, fee = round(amount * rate), round(fee * rate)
     fields: Json = {
+        "exchange_rate": rate,
         "type": type,
         "amount": amount,
         "fee": fee,

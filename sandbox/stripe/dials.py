@@ -36,6 +36,10 @@ class Dials:
     """… and in minor units."""
     dispute_fee: int = 1500
     """What a dispute costs, in minor units; 0: nothing."""
+    settles_in: str = ""
+    """Currency into which payments in others are exchanged as they come, such as eur; "": none is."""
+    exchange_rate: float = 1.0
+    """Minor units of it for one minor unit of the other."""
     available_days: int = 2
     """Days until money of a payment is available."""
     payouts: str = "daily"

@@ -84,11 +84,12 @@ def test_the_ratio_is_how_many_times_as_good():
     ]
 
 
+@pytest.mark.story
 def test_payments_are_measured_on_real_processes(tmp_path, monkeypatch):
     """Tiny, and still: what was charged, accepted and restored was looked at where it happened."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     tmp_path.chmod(0o711)
-    sizes = payments.Sizes(runs=1, charges=8, webhooks=40, storm=1, invoices=40, samples=3)
+    sizes = payments.Sizes(runs=1, charges=8, webhooks=40, storm=1, invoices=160, samples=3)
     found = {row.key: row for row in payments.run(sizes)}
     assert 0.1 < found["autopay_8_s"].ours < 60, "two calls of 50 ms, one after the other"
     assert 0 < found["webhooks_per_s"].ours < 41, "it is an open loop: no more comes back than was sent"

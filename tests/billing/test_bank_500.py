@@ -1,14 +1,16 @@
 """The committed set of 500 lines through the real intake: no wrong automatic match, and at least 80 % matched."""
 
+import pytest
 from sqlalchemy import func, select
 
 from base import clock
 from base.business import load_business
 from base.database import transaction
 from billing.bank.intake import take_file
+from billing.bank.load import load_book
 from billing.bank.queue import accept, list_lines
-from billing.bank.settling import settle_all
-from billing.bank.tables import bank_line
+from billing.bank.settling import new_lines, settle_all, settle_lines
+from billing.bank.tables import bank_line, payer_account
 from billing.ledger import check_books
 from billing.tables import allocation, invoice, payment
 from tests.billing.bank_500 import FOLDER, files, make
@@ -25,6 +27,7 @@ def test_the_files_are_those_that_the_script_makes():
 def test_no_wrong_match_and_most_lines_matched(provider: Provider, capsys):
     ids = build(provider)
     take(provider, "statement.csv")
+    many_at_once_become_what_one_after_the_other_would(provider)
     settle_all(provider.vault, clock.now())
     truth = read_table("truth.csv")
     with transaction() as tx:
@@ -54,6 +57,31 @@ def test_no_wrong_match_and_most_lines_matched(provider: Provider, capsys):
     assert matched >= 0.8 * payable
     right, waiting = accept_first(provider, lines, truth, ids)
     assert right >= 0.6 * waiting
+
+
+def many_at_once_become_what_one_after_the_other_would(provider: Provider) -> None:
+    """The same lines, settled twice from the same state: many in a few statements, and one by one."""
+
+    def outcome() -> list:
+        with provider.engine.connect() as tx:
+            ids = new_lines(tx)[:120]
+            book = load_book(tx, "EUR", ids)
+            settle_lines(tx, provider.vault, load_business(tx, provider.vault), book, ids, clock.now())
+            lines = (bank_line.c.id, bank_line.c.state, bank_line.c.why, bank_line.c.confidence, bank_line.c.candidates)
+            paid = (payment.c.receipt_number, payment.c.subscriber_id, payment.c.amount_minor, payment.c.received_on)
+            used = (allocation.c.invoice_id, allocation.c.amount_minor)
+            found = [tx.execute(select(*lines).order_by(bank_line.c.id)), tx.execute(select(*paid).order_by(paid[0]))]
+            found.append(tx.execute(select(*used).order_by(*used)))
+            found.append(
+                tx.execute(select(payer_account).order_by(payer_account.c.iban, payer_account.c.subscriber_id))
+            )
+            return [[tuple(row) for row in rows] for rows in found]
+
+    at_once = outcome()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("billing.bank.settling._settle_at_once", lambda *_: None)
+        assert outcome() == at_once
+    assert sum(row[1] == "matched" for row in at_once[0]) > 100
 
 
 def accept_first(provider, lines, truth, ids):

@@ -1,6 +1,8 @@
 """How a claimed job comes to its end, and what the pump takes."""
 
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -240,3 +242,50 @@ def test_leases_are_long_enough_to_miss_a_renewal() -> None:
     from billing.leases import RENEWAL
 
     assert timedelta(seconds=2 * RENEWAL) < LEASE
+
+
+def test_a_job_takes_along_what_came_while_the_one_before_was_under_way(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches: list[list[int]] = []
+    begun, go_on = threading.Event(), threading.Event()
+
+    def act(together: Sequence[Job]) -> dict[int, Exception]:
+        batches.append([job.payload["n"] for job in together])
+        begun.set()
+        assert go_on.wait(20)
+        return {job.id: ValueError("odd") for job in together if job.payload["n"] == 3}
+
+    monkeypatch.setitem(tasks.HANDLERS, Kind.STRIPE_EVENT, tasks.Together(act, 3, patience=20))
+
+    def enqueue(*numbers: int) -> None:
+        with transaction() as tx:
+            for number in numbers:
+                jobs.enqueue(tx, Kind.STRIPE_EVENT, {"n": number})
+
+    def claim() -> Job:
+        with transaction() as tx:
+            return jobs.claim(tx, [Lane.URGENT], 1, LEASE)[0]
+
+    with ThreadPoolExecutor(2) as threads:
+        enqueue(1)
+        first = claim()
+        running = threads.submit(tasks.perform, first.id, first.tries)
+        assert begun.wait(20)
+        enqueue(2)
+        second = claim()
+        waiting = threads.submit(tasks.perform, second.id, second.tries)
+        enqueue(3, 4, 5)
+        go_on.set()
+        running.result(20)
+        waiting.result(20)
+    assert batches == [[1], [2, 3, 4]], "three at most, and none twice"
+    with transaction() as tx:
+        rows = tx.execute(text("SELECT payload->>'n', state, tries, last_error FROM job ORDER BY id")).all()
+    assert [tuple(row) for row in rows] == [
+        ("1", "done", 1, ""),
+        ("2", "done", 1, ""),
+        ("3", "ready", 1, "ValueError: odd"),
+        ("4", "done", 1, ""),
+        ("5", "ready", 0, ""),
+    ]

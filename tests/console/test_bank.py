@@ -71,6 +71,15 @@ def test_from_a_mapping_to_an_empty_queue(provider, tmp_path):
     assert "0 lines looked at again." in typed("bank", "match")
     assert rows(provider, select(func.sum(payment.c.amount_minor)))[0][0] == 8649
 
+    assert "R-000004 is reversed." in typed("reverse", "R-000004", "--because", "not Bert's")
+    assert "3\t" in typed("bank", "queue")
+    shown = typed("bank", "show", "3")
+    assert "amount\t€30.00\nof it waits\t€20.00" in shown
+    assert "because\tR-000004 was reversed: not Bert's" in shown
+    assert "0 lines looked at again." in typed("bank", "match")
+    assert "R-000006: €20.00 from 00001 Anna Müller." in typed("bank", "assign", "3", "00001")
+    assert "of it waits" not in typed("bank", "show", "3")
+
 
 def test_a_file_with_a_wrong_total_is_refused_in_a_sentence(provider, tmp_path):
     provider.set(bank_iban=OURS)

@@ -59,7 +59,7 @@ def test_a_part_and_the_rest_go_back(paid: Provider):
     ("words", "sentence"),
     [
         (("payment", "R-9", "--because", "x"), "There is no payment with the receipt 'R-9'."),
-        (("payment", "R-000001", "--because", "x"), "R-000001 was not paid by card."),
+        (("payment", "R-000001", "--because", "x"), "R-000001 was not paid by card: give it back by hand."),
         (("payment", "R-000001", "--by", "cash", "--because", " "), "needs a reason"),
         (("payment", "R-000001", "--by", "cash"), "Missing option '--because'"),
         (("payment", "R-000001", "--by", "gold", "--because", "x"), "'gold' is not one of"),

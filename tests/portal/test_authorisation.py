@@ -17,7 +17,7 @@ OPEN = {
     "paying.link",
     "paying.pay_link",
     "paying.pay_return",
-    "webhooks.stripe",
+    "webhooks.notice",
 }
 OWNER = {"staff.new_plan", "staff.new_nas"}
 
@@ -62,7 +62,7 @@ def test_every_post_needs_the_token_of_its_page(portal):
     post(browser, "/login", login="line1", password=PASSWORD)
     walked = 0
     for endpoint, path, methods in routes(portal):
-        if "POST" not in methods or endpoint == "webhooks.stripe":
+        if "POST" not in methods or endpoint == "webhooks.notice":
             continue
         walked += 1
         for token in ({}, {"csrf_token": "wrong"}, {"csrf_token": csrf(portal.browser())}):

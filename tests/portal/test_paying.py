@@ -9,6 +9,7 @@ from base.access import AccessLevel
 from base.business import set_business
 from base.database import transaction
 from base.tables import policy
+from billing import links
 from billing.collect.tables import checkout
 from billing.tables import payment
 from sandbox.stripe.app import Config
@@ -135,3 +136,38 @@ def test_asking_for_unknown_payments_is_limited(walled):
     browser = walled.browser()
     statuses = [browser.get(f"/pay/return?sid=cs_test_{n}").status_code for n in range(12)]
     assert statuses == [404] * 10 + [429] * 2
+
+
+def test_a_bank_transfer_is_shown_beside_the_button_where_there_is_an_account(walled):
+    browser, captive = walled.as_subscriber("line1"), walled.browser(ADDRESS)
+    pages = ((browser, "/"), (browser, "/invoices/1"), (captive, "/captive"))
+    for who, path in pages:
+        assert "IBAN" not in who.get(path).text
+    with transaction() as tx:
+        set_business(tx, walled.vault, "system", bank_iban="DE89370400440532013000", bank_bic="COBADEFFXXX")
+    for who, path in pages:
+        page = who.get(path).text
+        assert "DE89 3704 0044 0532 0130 00" in page, path
+        assert "by card</button>" in page
+        assert "Or pay by bank transfer" in page
+        assert 'class="qr"' in page
+    assert "INV-000001" in browser.get("/invoices/1").text.split("Reference", 1)[1]
+    assert "INV-000001 INV-000002" in browser.get("/").text.split("Reference", 1)[1]  # all that is open
+    with transaction() as tx:
+        set_business(tx, walled.vault, "system", stripe_secret_key="")
+    for who, path in pages:
+        page = who.get(path).text
+        assert "Pay by bank transfer" in page, path
+        assert "</button>" not in page.split("Reference", 1)[1].split("</section>", 1)[0]
+    assert post(browser, "/pay", "/").status_code == 503  # typed by hand: nothing leads anywhere
+
+
+def test_a_payment_link_shows_the_transfer_and_nobodys_name(walled):
+    with transaction() as tx:
+        set_business(tx, walled.vault, "system", bank_iban="DE89370400440532013000")
+        link = links.link_to(tx, 1)
+    page = walled.browser().get("/p/" + link.rsplit("/", 1)[-1]).text
+    assert "DE89 3704 0044 0532 0130 00" in page
+    assert "INV-000001" in page
+    assert "Anna" not in page
+    assert "00001" not in page.replace("INV-000001", "")

@@ -14,6 +14,7 @@ from sandbox.stripe.server import Running, start
 KEY = "sk_test_for_tests_only"
 SECRET = "whsec_for_tests_only"
 stripe.enable_telemetry = False  # else the first call writes into the home folder
+stripe.HTTPClient.INITIAL_DELAY = 0.02  # seconds before the library's own retries; how often it tries is the same
 
 
 @dataclass

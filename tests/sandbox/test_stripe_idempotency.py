@@ -120,7 +120,8 @@ def test_many_at_once_charge_once(emulator: Emulator) -> None:
     assert charges(emulator) == 1
 
 
-def test_the_library_waits_out_a_conflict_by_itself(emulator: Emulator) -> None:
+def test_the_library_waits_out_a_conflict_by_itself(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stripe.HTTPClient, "INITIAL_DELAY", 0.5)  # as it is outside of these tests
     emulator.order(kind="delay", seconds=0.3, path="/v1/customers")
     patient = connect(emulator, max_network_retries=2)
     options: Any = {"idempotency_key": "a"}
